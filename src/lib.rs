@@ -1,0 +1,6 @@
+//! siplane: a SIP dispatcher.
+#![warn(missing_docs, unreachable_pub)]
+
+pub mod limits;
+pub mod sip;
+pub mod time;

@@ -1,0 +1,75 @@
+//! Every bound of siplane in one file: what exists at most, and what happens when it is reached.
+//!
+//! Reaching a bound is never a panic and never silence: each line names the counter or the answer that shows it.
+
+use core::time::Duration;
+
+/// Largest datagram that is read or written, bytes (RFC 3261 §18.1.1: 65,535 with IP and UDP headers).
+pub const DATAGRAM_BYTES_MAX: usize = 65_535;
+
+/// Largest head (start line and headers) of a message that is read, bytes; beyond it: 513 Message Too Large.
+pub const HEAD_BYTES_MAX: usize = 32_768;
+
+/// Header lines in one message; beyond it: 400.
+pub const HEADER_LINES_MAX: usize = 512;
+
+/// Listen addresses of one process; a config error beyond it.
+pub const LISTEN_MAX: usize = 16;
+
+/// Shards of one process; a config error beyond it.
+pub const SHARDS_MAX: usize = 256;
+
+/// Sets in one table; a config error beyond it.
+pub const SETS_MAX: usize = 4_096;
+
+/// Destination states that exist at once in a process, over all sets and reloads; a config error beyond it.
+pub const DESTINATIONS_MAX: usize = 65_536;
+
+/// Targets that one request may try in turn; the set's `failover_limit` is at most this.
+pub const TARGETS_MAX: usize = 16;
+
+/// Routing rules of one policy; a config error beyond it.
+pub const RULES_MAX: usize = 1_024;
+
+/// Server transactions (with their response contexts) of one shard, by default; beyond it: 503 to new requests.
+pub const TRANSACTIONS_DEFAULT: usize = 262_144;
+
+/// Client branches per server transaction slot that a shard provides for.
+pub const BRANCHES_PER_TRANSACTION: usize = 2;
+
+/// Dialogs of one shard, by default; beyond it: 503 to new calls.
+pub const DIALOGS_DEFAULT: usize = 1_048_576;
+
+/// Dialogs that one INVITE may create by forking further on (RFC 3261 §13.2.2.4); later ones share the last slot.
+pub const FORKS_MAX: usize = 8;
+
+/// Bytes of stored messages of one shard, by default; beyond it: 503 to new requests.
+pub const STORED_BYTES_DEFAULT: usize = 1 << 30;
+
+/// Bytes that one turn's outbox holds before the shard must send it.
+pub const OUTBOX_BYTES: usize = 1 << 20;
+
+/// Via header field values that a request may carry; beyond it: 483 (RFC 5393 §5: a bound of our own).
+pub const VIAS_MAX: usize = 128;
+
+/// Datagrams that a shard reads from one socket in one turn.
+pub const BATCH_DATAGRAMS: usize = 64;
+
+/// Messages that wait in one shard's handoff ring; beyond it: a counted drop, healed by retransmission.
+pub const HANDOFF_MESSAGES: usize = 8_192;
+
+/// Due timers that one turn handles before the sockets are looked at again.
+pub const TIMERS_PER_TURN: usize = 512;
+
+/// Longest wait of an idle shard.
+pub const IDLE_WAIT_MAX: Duration = Duration::from_millis(100);
+
+/// Probe answers that wait for the prober; beyond it: a counted drop, and the probe is repeated.
+pub const PROBE_ANSWERS: usize = 4_096;
+
+/// Branch value length that we write: the magic cookie and our index, generation, checks.
+pub const BRANCH_BYTES: usize = 64;
+
+const _: () = assert!(HEAD_BYTES_MAX < DATAGRAM_BYTES_MAX);
+const _: () = assert!(BATCH_DATAGRAMS.is_power_of_two());
+const _: () = assert!(TARGETS_MAX <= 32);

@@ -1,0 +1,616 @@
+//! One pass over the head of a message: where everything is that a proxy needs.
+//!
+//! The first defect is remembered and the pass goes on, so that the answer to a wrong request can still copy its Via, From, To,
+//! Call-ID and CSeq. RFC 3261 §7.3.1: names in any case and compact form, white space before the colon, folded lines.
+
+use super::cursor::{Cursor, is_lws};
+use super::{Defect, Method, NameAddr, Span, Status, Via};
+use crate::limits;
+use memchr::{memchr, memchr2, memrchr};
+
+/// One header field as it stands in the message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Line {
+    /// From its name to behind its line end, continuation lines included.
+    pub line: Span,
+    /// Its value without the white space around it.
+    pub value: Span,
+}
+
+impl Line {
+    /// Whether the message has it.
+    #[must_use]
+    pub const fn is_set(&self) -> bool {
+        self.line.is_set()
+    }
+}
+
+/// What the first line says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Start {
+    /// Neither a request nor a response.
+    #[default]
+    Noise,
+    /// A request line (RFC 3261 §7.1).
+    Request(Method),
+    /// A status line (RFC 3261 §7.2).
+    Response(Status),
+}
+
+/// Where things are in a message. Fields that the message lacks are unset.
+#[derive(Clone, Debug, Default)]
+pub struct Head {
+    /// What the first line says.
+    pub start: Start,
+    /// The method of a request.
+    pub method: Span,
+    /// The Request-URI of a request.
+    pub uri: Span,
+    /// Behind the first line: where headers begin.
+    pub headers: u32,
+    /// The first Via.
+    pub via: Line,
+    /// From the first Via line to behind the last one.
+    pub vias: Span,
+    /// Whether only Via lines stand in [`Head::vias`].
+    pub vias_adjoin: bool,
+    /// Via lines.
+    pub via_lines: u16,
+    /// From.
+    pub from: Line,
+    /// To.
+    pub to: Line,
+    /// Call-ID.
+    pub call_id: Line,
+    /// CSeq.
+    pub cseq: Line,
+    /// The number in CSeq, below 2^31.
+    pub cseq_number: u32,
+    /// The method in CSeq.
+    pub cseq_method: Span,
+    /// Max-Forwards.
+    pub max_forwards: Line,
+    /// Its number, 0-255.
+    pub max_forwards_value: u8,
+    /// Max-Breadth (RFC 5393).
+    pub max_breadth: Line,
+    /// Its number.
+    pub max_breadth_value: u32,
+    /// Content-Length.
+    pub content_length: Line,
+    /// Its number.
+    pub content_length_value: u32,
+    /// The first Route.
+    pub route: Line,
+    /// Behind the last Route line.
+    pub routes_end: u32,
+    /// The first Proxy-Require.
+    pub proxy_require: Line,
+    /// Timestamp, for the 100 (RFC 3261 §8.2.6.1).
+    pub timestamp: Line,
+    /// Where the empty line begins: behind the last header.
+    pub headers_end: u32,
+    /// The body: Content-Length bytes, or all the rest (RFC 3261 §18.3).
+    pub body: Span,
+}
+
+/// A message and where things are in it.
+#[derive(Clone, Debug)]
+pub struct Message<'a> {
+    /// The datagram.
+    pub bytes: &'a [u8],
+    /// Where things are.
+    pub head: Head,
+    /// The first thing wrong with it.
+    pub defect: Option<Defect>,
+}
+
+impl<'a> Message<'a> {
+    /// The bytes at `span`.
+    #[must_use]
+    pub fn text(&self, span: Span) -> &'a [u8] {
+        span.of(self.bytes)
+    }
+
+    /// The method of a request.
+    #[must_use]
+    pub const fn method(&self) -> Option<Method> {
+        match self.head.start {
+            Start::Request(method) => Some(method),
+            _ => None,
+        }
+    }
+
+    /// The status of a response.
+    #[must_use]
+    pub const fn status(&self) -> Option<Status> {
+        match self.head.start {
+            Start::Response(status) => Some(status),
+            _ => None,
+        }
+    }
+
+    /// The Call-ID value.
+    #[must_use]
+    pub fn call_id(&self) -> &'a [u8] {
+        self.text(self.head.call_id.value)
+    }
+
+    /// The topmost Via value.
+    ///
+    /// # Errors
+    /// [`Defect::NoVia`] without one, [`Defect::Via`] when it cannot be read.
+    pub fn top_via(&self) -> Result<Via, Defect> {
+        if !self.head.via.is_set() {
+            return Err(Defect::NoVia);
+        }
+        Via::parse(self.bytes, self.head.via.value).ok_or(Defect::Via)
+    }
+
+    /// From.
+    ///
+    /// # Errors
+    /// [`Defect::From`] when it cannot be read.
+    pub fn from(&self) -> Result<NameAddr, Defect> {
+        NameAddr::whole(self.bytes, self.head.from.value).ok_or(Defect::From)
+    }
+
+    /// To.
+    ///
+    /// # Errors
+    /// [`Defect::To`] when it cannot be read.
+    pub fn to(&self) -> Result<NameAddr, Defect> {
+        NameAddr::whole(self.bytes, self.head.to.value).ok_or(Defect::To)
+    }
+
+    /// Behind the last byte that belongs to the message; what a datagram holds beyond is discarded (RFC 3261 §18.3).
+    #[must_use]
+    pub const fn end(&self) -> usize {
+        self.head.body.end as usize
+    }
+}
+
+/// Reads the head of the datagram `bytes`. What is wrong with it is in [`Message::defect`].
+#[must_use]
+pub fn scan(bytes: &[u8]) -> Message<'_> {
+    let mut scanner = Scanner { bytes, head: Head::default(), defect: None };
+    if let Err(defect) = scanner.run() {
+        scanner.fault(defect);
+    }
+    Message { bytes, head: scanner.head, defect: scanner.defect }
+}
+
+/// The Call-ID value of a datagram, without reading the rest; `None` when no header of that name is there.
+#[must_use]
+pub fn find_call_id(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes;
+    while let Some(end) = memchr(b'\n', rest) {
+        rest = &rest[end + 1..];
+        match rest.first()? {
+            b'c' | b'C' | b'i' | b'I' => {}
+            b'\r' | b'\n' => return None,
+            _ => continue,
+        }
+        let Some(colon) = memchr(b':', &rest[..rest.len().min(16)]) else { continue };
+        let name = rest[..colon].trim_ascii_end();
+        if name.eq_ignore_ascii_case(b"i") || name.eq_ignore_ascii_case(b"call-id") {
+            return Some(value_at(rest, colon + 1));
+        }
+    }
+    None
+}
+
+/// The value behind a colon: white space, folded line ends too, around it is cut.
+fn value_at(bytes: &[u8], at: usize) -> &[u8] {
+    let value = bytes[at..].trim_ascii_start();
+    let end = memchr2(b'\r', b'\n', value).unwrap_or(value.len());
+    value[..end].trim_ascii_end()
+}
+
+struct Scanner<'a> {
+    bytes: &'a [u8],
+    head: Head,
+    defect: Option<Defect>,
+}
+
+/// Where a logical line ends: its content, and where the next one begins.
+struct LineEnd {
+    content: usize,
+    next: usize,
+}
+
+impl Scanner<'_> {
+    fn fault(&mut self, defect: Defect) {
+        self.defect.get_or_insert(defect);
+    }
+
+    fn check(&mut self, good: bool, defect: Defect) {
+        if !good {
+            self.fault(defect);
+        }
+    }
+
+    fn run(&mut self) -> Result<(), Defect> {
+        // RFC 3261 §7.5: CRLFs before the first line are ignored.
+        let first = self.bytes.iter().position(|b| !matches!(b, b'\r' | b'\n')).ok_or(Defect::KeepAlive)?;
+        let end = self.line_end(first).ok_or(Defect::NotSip)?;
+        self.start_line(first, end.content)?;
+        self.head.headers = end.next as u32;
+        self.header_lines(end.next)?;
+        self.check(memchr(0, &self.bytes[..self.head.headers_end as usize]).is_none(), Defect::LineEnd);
+        self.mandatory();
+        self.body();
+        Ok(())
+    }
+
+    /// The end of the physical line at `from`, a bare CR or LF noted as defect.
+    #[inline]
+    fn line_end(&mut self, from: usize) -> Option<LineEnd> {
+        let mut at = from;
+        loop {
+            at += memchr2(b'\r', b'\n', self.bytes.get(at..)?)?;
+            match (self.bytes[at], self.bytes.get(at + 1)) {
+                (b'\r', Some(b'\n')) => return Some(LineEnd { content: at, next: at + 2 }),
+                (b'\n', _) => {
+                    self.fault(Defect::LineEnd);
+                    return Some(LineEnd { content: at, next: at + 1 });
+                }
+                _ => {
+                    self.fault(Defect::LineEnd);
+                    at += 1;
+                }
+            }
+        }
+    }
+
+    fn start_line(&mut self, start: usize, end: usize) -> Result<(), Defect> {
+        let line = &self.bytes[start..end];
+        if line.len() >= 4 && line[..4].eq_ignore_ascii_case(b"SIP/") {
+            return self.status_line(line);
+        }
+        // RFC 3261 §7.1: Method SP Request-URI SP SIP-Version; what ends in no version at all is not SIP.
+        let version = memrchr(b'/', line).filter(|slash| *slash >= 4).ok_or(Defect::NotSip)?;
+        if !line[version - 3..version].eq_ignore_ascii_case(b"SIP") {
+            return Err(Defect::NotSip);
+        }
+        let first = memchr(b' ', line).unwrap_or(0);
+        self.head.method = Span::new(start, start + first);
+        self.head.start = Start::Request(Method::of(&line[..first]));
+        self.check(first > 0 && line[..first].iter().all(|b| is_token(*b)), Defect::StartLine);
+        let last = version - 4;
+        if line[last] != b' ' || last <= first {
+            self.fault(Defect::StartLine);
+            return Ok(());
+        }
+        self.head.uri = Span::new(start + first + 1, start + last);
+        let uri = &line[first + 1..last];
+        let clean = !uri.is_empty() && !uri.iter().any(|b| *b <= b' ' || matches!(b, b'<' | b'>' | b'"'));
+        self.check(clean, Defect::StartLine);
+        match &line[version + 1..] {
+            b"2.0" => {}
+            // RFC 3261 §21.5.7: a version it does not speak; anything else behind the slash is no version.
+            other if other.trim_ascii_end() == b"2.0" => self.fault(Defect::StartLine),
+            _ => self.fault(Defect::Version),
+        }
+        Ok(())
+    }
+
+    fn status_line(&mut self, line: &[u8]) -> Result<(), Defect> {
+        let (version, rest) = line.split_at_checked(7).ok_or(Defect::NotSip)?;
+        let code = rest.strip_prefix(b" ").and_then(|rest| rest.split_first_chunk::<3>());
+        let (code, after) = code.ok_or(Defect::StatusCode)?;
+        if !code.iter().all(u8::is_ascii_digit) || after.first().is_some_and(|b| *b != b' ') {
+            return Err(Defect::StatusCode);
+        }
+        let code = code.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+        self.head.start = Start::Response(Status::new(code).ok_or(Defect::StatusCode)?);
+        self.check(version.eq_ignore_ascii_case(b"SIP/2.0"), Defect::Version);
+        Ok(())
+    }
+
+    fn header_lines(&mut self, from: usize) -> Result<(), Defect> {
+        let mut at = from;
+        for _ in 0..limits::HEADER_LINES_MAX {
+            self.head.headers_end = at as u32;
+            if at > limits::HEAD_BYTES_MAX {
+                return Err(Defect::HeadSize);
+            }
+            if self.bytes[at..].starts_with(b"\r\n") {
+                return Ok(());
+            }
+            let Some(end) = self.line_end(at) else {
+                self.head.body = Span::new(self.bytes.len(), self.bytes.len());
+                return Err(Defect::HeadEnd);
+            };
+            if end.content == at {
+                return Ok(());
+            }
+            let end = self.unfold(end);
+            self.header(at, end.content, end.next);
+            at = end.next;
+        }
+        Err(Defect::HeaderLines)
+    }
+
+    /// RFC 3261 §7.3.1: a line that begins with white space continues the one before it.
+    #[inline]
+    fn unfold(&mut self, mut end: LineEnd) -> LineEnd {
+        while matches!(self.bytes.get(end.next), Some(b' ' | b'\t')) {
+            match self.line_end(end.next) {
+                Some(next) => end = next,
+                None => break,
+            }
+        }
+        end
+    }
+
+    fn header(&mut self, start: usize, content: usize, next: usize) {
+        let Some(colon) = memchr(b':', &self.bytes[start..content]) else {
+            return self.fault(Defect::HeaderLine);
+        };
+        let mut name = &self.bytes[start..start + colon];
+        while let [rest @ .., b' ' | b'\t'] = name {
+            name = rest;
+        }
+        if name.is_empty() {
+            return self.fault(Defect::HeaderLine);
+        }
+        let Some(kind) = Known::of(name) else { return };
+        let line = Line { line: Span::new(start, next), value: trim(self.bytes, start + colon + 1, content) };
+        self.known(kind, line);
+    }
+
+    fn known(&mut self, kind: Known, line: Line) {
+        match kind {
+            Known::Via => self.via(line),
+            Known::From => self.once(line, |head| &mut head.from),
+            Known::To => self.once(line, |head| &mut head.to),
+            Known::CallId => self.once(line, |head| &mut head.call_id),
+            Known::CSeq => {
+                self.once(line, |head| &mut head.cseq);
+                self.cseq(line.value);
+            }
+            Known::MaxForwards => {
+                self.once(line, |head| &mut head.max_forwards);
+                match self.number(line.value).and_then(|n| u8::try_from(n).ok()) {
+                    Some(number) => self.head.max_forwards_value = number,
+                    None => self.fault(Defect::MaxForwards),
+                }
+            }
+            Known::MaxBreadth => {
+                self.once(line, |head| &mut head.max_breadth);
+                match self.number(line.value) {
+                    Some(number) => self.head.max_breadth_value = number,
+                    None => self.fault(Defect::MaxBreadth),
+                }
+            }
+            Known::ContentLength => self.content_length(line),
+            Known::Route => {
+                self.head.routes_end = line.line.end;
+                first(&mut self.head.route, line);
+            }
+            Known::ProxyRequire => first(&mut self.head.proxy_require, line),
+            Known::Timestamp => first(&mut self.head.timestamp, line),
+        }
+    }
+
+    fn once(&mut self, line: Line, field: impl Fn(&mut Head) -> &mut Line) {
+        if field(&mut self.head).is_set() {
+            return self.fault(Defect::Duplicate);
+        }
+        *field(&mut self.head) = line;
+    }
+
+    fn via(&mut self, line: Line) {
+        let head = &mut self.head;
+        if head.via.is_set() {
+            head.vias_adjoin &= head.vias.end == line.line.start;
+            head.vias.end = line.line.end;
+        } else {
+            head.via = line;
+            head.vias = line.line;
+            head.vias_adjoin = true;
+        }
+        head.via_lines += 1;
+    }
+
+    fn number(&self, value: Span) -> Option<u32> {
+        let mut cursor = Cursor::new(self.bytes, value);
+        let number = cursor.number().ok()?;
+        cursor.peek().is_none().then_some(number)
+    }
+
+    /// RFC 3261 §8.1.1.5: a number below 2^31 and a method.
+    fn cseq(&mut self, value: Span) {
+        let mut cursor = Cursor::new(self.bytes, value);
+        let number = cursor.number().ok().filter(|n| *n < 1 << 31);
+        let gap = cursor.at;
+        cursor.skip_lws();
+        let method = cursor.until(|b| !is_token(b));
+        match number {
+            Some(number) if cursor.at > gap && !method.is_empty() && cursor.peek().is_none() => {
+                self.head.cseq_number = number;
+                self.head.cseq_method = method;
+            }
+            _ => self.fault(Defect::CSeq),
+        }
+    }
+
+    fn content_length(&mut self, line: Line) {
+        match self.number(line.value) {
+            Some(number) if !self.head.content_length.is_set() => {
+                self.head.content_length = line;
+                self.head.content_length_value = number;
+            }
+            Some(number) if number == self.head.content_length_value => {}
+            _ => self.fault(Defect::ContentLength),
+        }
+    }
+
+    fn mandatory(&mut self) {
+        let head = &self.head;
+        let here = head.from.is_set() && head.to.is_set() && head.call_id.is_set() && head.cseq.is_set();
+        let (via, call_id, cseq) = (head.via.is_set(), head.call_id, head.cseq_method);
+        self.check(via, Defect::NoVia);
+        self.check(here, Defect::Missing);
+        self.check(!call_id.is_set() || !call_id.value.is_empty(), Defect::CallId);
+        if let Start::Request(_) = self.head.start
+            && cseq.is_set()
+        {
+            self.check(cseq.of(self.bytes) == self.head.method.of(self.bytes), Defect::CSeqMethod);
+        }
+    }
+
+    fn body(&mut self) {
+        let skip = if self.bytes[self.head.headers_end as usize..].starts_with(b"\r\n") { 2 } else { 1 };
+        let start = (self.head.headers_end as usize + skip).min(self.bytes.len());
+        let rest = self.bytes.len() - start;
+        let length = self.head.content_length_value as usize;
+        // RFC 3261 §18.3: over UDP the body is Content-Length bytes, or all the rest without it.
+        let taken = if self.head.content_length.is_set() { length.min(rest) } else { rest };
+        self.head.body = Span::new(start, start + taken);
+        self.check(length <= rest, Defect::Truncated);
+    }
+}
+
+fn first(field: &mut Line, line: Line) {
+    if !field.is_set() {
+        *field = line;
+    }
+}
+
+fn trim(bytes: &[u8], mut start: usize, mut end: usize) -> Span {
+    while start < end && is_lws(bytes[start]) {
+        start += 1;
+    }
+    while start < end && is_lws(bytes[end - 1]) {
+        end -= 1;
+    }
+    Span::new(start, end)
+}
+
+/// RFC 3261 §25.1 `token`.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte)
+}
+
+/// The headers that the pass remembers.
+#[derive(Clone, Copy)]
+enum Known {
+    Via,
+    From,
+    To,
+    CallId,
+    CSeq,
+    MaxForwards,
+    MaxBreadth,
+    ContentLength,
+    Route,
+    ProxyRequire,
+    Timestamp,
+}
+
+impl Known {
+    #[inline]
+    fn of(name: &[u8]) -> Option<Self> {
+        let (known, spelled): (Self, &[u8]) = match (name.len(), name[0] | 0x20) {
+            // RFC 3261 §7.3.3: compact forms.
+            (1, b'v') => return Some(Self::Via),
+            (1, b'f') => return Some(Self::From),
+            (1, b't') => return Some(Self::To),
+            (1, b'i') => return Some(Self::CallId),
+            (1, b'l') => return Some(Self::ContentLength),
+            (2, b't') => (Self::To, b"to"),
+            (3, b'v') => (Self::Via, b"via"),
+            (4, b'f') => (Self::From, b"from"),
+            (4, b'c') => (Self::CSeq, b"cseq"),
+            (5, b'r') => (Self::Route, b"route"),
+            (7, b'c') => (Self::CallId, b"call-id"),
+            (9, b't') => (Self::Timestamp, b"timestamp"),
+            (11, b'm') => (Self::MaxBreadth, b"max-breadth"),
+            (12, b'm') => (Self::MaxForwards, b"max-forwards"),
+            (13, b'p') => (Self::ProxyRequire, b"proxy-require"),
+            (14, b'c') => (Self::ContentLength, b"content-length"),
+            _ => return None,
+        };
+        name.eq_ignore_ascii_case(spelled).then_some(known)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(headers: &str) -> String {
+        format!(
+            "INVITE sip:a@example.com SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKx\r\nFrom: <sip:b@c>;tag=1\r\nTo: <sip:a@b>\r\n\
+             Call-ID: x@y\r\nCSeq: 7 INVITE\r\n{headers}\r\n"
+        )
+    }
+
+    fn defect(headers: &str) -> Option<Defect> {
+        scan(request(headers).as_bytes()).defect
+    }
+
+    #[test]
+    fn compact_folded_and_spaced_headers_are_read_in_any_case() {
+        // RFC 3261 §7.3.1, §7.3.3
+        let text = "BYE sip:a SIP/2.0\r\nv :\r\n SIP/2.0/UDP h\r\nF: <sip:b>;tag=1\r\nt:<sip:c>\r\nI: q\r\ncSeQ: 1\r\n  BYE\r\nl: 2\r\n\r\nabcd";
+        let message = scan(text.as_bytes());
+        assert_eq!(message.defect, None);
+        assert_eq!(message.method(), Some(Method::Bye));
+        assert_eq!(message.text(message.head.via.value), b"SIP/2.0/UDP h");
+        assert_eq!(message.call_id(), b"q");
+        assert_eq!(message.head.cseq_number, 1);
+        // RFC 3261 §18.3: what follows the body is discarded.
+        assert_eq!(message.text(message.head.body), b"ab");
+        assert_eq!(find_call_id(text.as_bytes()), Some(&b"q"[..]));
+    }
+
+    #[test]
+    fn each_defect_is_named() {
+        assert_eq!(defect(""), None);
+        assert_eq!(defect("Max-Forwards: 256\r\n"), Some(Defect::MaxForwards));
+        assert_eq!(defect("Max-Forwards: 7\r\nMax-Forwards: 7\r\n"), Some(Defect::Duplicate));
+        assert_eq!(defect("Content-Length: 1\r\n"), Some(Defect::Truncated));
+        assert_eq!(defect("Content-Length: -1\r\n"), Some(Defect::ContentLength));
+        assert_eq!(defect("Content-Length: 0\r\nl: 0\r\n"), None);
+        assert_eq!(defect("l: 0\r\nContent-Length: 1\r\n"), Some(Defect::ContentLength));
+        assert_eq!(defect("To: <sip:x>\r\n"), Some(Defect::Duplicate));
+        assert_eq!(defect("no colon\r\n"), Some(Defect::HeaderLine));
+        assert_eq!(defect(": no name\r\n"), Some(Defect::HeaderLine));
+        assert_eq!(defect("X: a\rb\r\n"), Some(Defect::LineEnd));
+        assert_eq!(defect("X: a\n"), Some(Defect::LineEnd));
+        assert_eq!(defect("X: a\0\r\n"), Some(Defect::LineEnd));
+        assert_eq!(defect(&"X: a\r\n".repeat(limits::HEADER_LINES_MAX)), Some(Defect::HeaderLines));
+        assert_eq!(defect(&format!("X: {}\r\nY: 1\r\n", "a".repeat(limits::HEAD_BYTES_MAX))), Some(Defect::HeadSize));
+    }
+
+    #[test]
+    fn first_lines_that_are_not_sip_are_told_from_those_that_are_wrong() {
+        let of = |line: &str| scan(request("").replacen("INVITE sip:a@example.com SIP/2.0", line, 1).as_bytes()).defect;
+        assert_eq!(of("INVITE sip:a sip/2.0"), None);
+        assert_eq!(of("GET / HTTP/1.1"), Some(Defect::NotSip));
+        assert_eq!(of("INVITE  sip:a SIP/2.0"), Some(Defect::StartLine));
+        assert_eq!(of("INVITE sip:a SIP/2.0 "), Some(Defect::StartLine));
+        assert_eq!(of("INVITE sip:a; lr SIP/2.0"), Some(Defect::StartLine));
+        assert_eq!(of("INVITE <sip:a> SIP/2.0"), Some(Defect::StartLine));
+        assert_eq!(of("INVITE sip:a SIP/7.0"), Some(Defect::Version));
+        assert_eq!(of("invite sip:a SIP/2.0"), Some(Defect::CSeqMethod));
+        assert_eq!(of("SIP/2.0 99 x"), Some(Defect::StatusCode));
+        assert_eq!(of("SIP/2.0 4294967301 x"), Some(Defect::StatusCode));
+        assert_eq!(of("SIP/2.0 200"), None);
+        assert_eq!(scan(b"\r\n\r\n").defect, Some(Defect::KeepAlive));
+        assert_eq!(scan(b"\0\x01\0\0!\x12\xa4B").defect, Some(Defect::NotSip));
+    }
+
+    #[test]
+    fn every_prefix_of_a_message_is_read_without_panic() {
+        let text = request("Route: <sip:x;lr>\r\nMax-Forwards: 70\r\nContent-Length: 3\r\n");
+        for end in 0..text.len() {
+            let message = scan(&text.as_bytes()[..end]);
+            assert!(message.defect.is_some(), "{end}");
+            let _ = (message.top_via(), message.from(), message.to(), find_call_id(&text.as_bytes()[..end]));
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Writes a message anew with a few places changed; every other byte is copied as it stands (RFC 3261 §16.6 item 1: no header
+//! is removed or reordered, the body is untouched).
+
+use super::Span;
+use core::fmt;
+use smallvec::SmallVec;
+
+/// Changes that one message can get without growing.
+const EDITS: usize = 16;
+/// Bytes of new text that one message can get without growing.
+const TEXT: usize = 1024;
+
+#[derive(Clone, Copy, Debug)]
+struct Edit {
+    /// What goes away.
+    at: Span,
+    /// What comes in its place: a part of the new text.
+    text: Span,
+}
+
+/// A list of changes to one message, kept and reused so that it allocates nothing in the long run.
+#[derive(Clone, Debug, Default)]
+pub struct Splice {
+    edits: SmallVec<[Edit; EDITS]>,
+    text: Vec<u8>,
+}
+
+impl Splice {
+    /// Room for the changes of one ordinary message.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { edits: SmallVec::new(), text: Vec::with_capacity(TEXT) }
+    }
+
+    /// Forgets all changes.
+    pub fn clear(&mut self) {
+        self.edits.clear();
+        self.text.clear();
+    }
+
+    /// Puts `text` before the byte at `at`. Insertions at one place keep their order.
+    pub fn insert(&mut self, at: u32, text: fmt::Arguments<'_>) {
+        self.replace(Span { start: at, end: at }, text);
+    }
+
+    /// Puts `bytes` before the byte at `at`.
+    pub fn insert_bytes(&mut self, at: u32, bytes: &[u8]) {
+        self.replace_bytes(Span { start: at, end: at }, bytes);
+    }
+
+    /// Puts `text` in the place of `at`.
+    pub fn replace(&mut self, at: Span, text: fmt::Arguments<'_>) {
+        let start = self.text.len();
+        // Invariant: writing to a Vec does not fail.
+        let _ = fmt::Write::write_fmt(&mut Text(&mut self.text), text);
+        self.push(at, start);
+    }
+
+    /// Puts `bytes` in the place of `at`.
+    pub fn replace_bytes(&mut self, at: Span, bytes: &[u8]) {
+        let start = self.text.len();
+        self.text.extend_from_slice(bytes);
+        self.push(at, start);
+    }
+
+    /// Takes `at` away.
+    pub fn remove(&mut self, at: Span) {
+        self.replace_bytes(at, b"");
+    }
+
+    fn push(&mut self, at: Span, text_start: usize) {
+        let edit = Edit { at, text: Span::new(text_start, self.text.len()) };
+        let place = self.edits.iter().rposition(|other| other.at.start <= at.start).map_or(0, |index| index + 1);
+        self.edits.insert(place, edit);
+    }
+
+    /// Appends the first `end` bytes of `message` to `out`, with all changes made. Where two changes overlap the later one loses
+    /// what the earlier one has already replaced.
+    pub fn write(&self, message: &[u8], end: usize, out: &mut Vec<u8>) {
+        self.write_part(message, Span::new(0, end), out);
+    }
+
+    /// Appends the part `part` of `message` to `out`, with all changes made; all of them must lie in it.
+    pub fn write_part(&self, message: &[u8], part: Span, out: &mut Vec<u8>) {
+        let (mut done, end) = (part.start as usize, part.end as usize);
+        for edit in &self.edits {
+            let (start, stop) = (edit.at.start as usize, edit.at.end as usize);
+            if start > done {
+                out.extend_from_slice(&message[done..start.min(end)]);
+            }
+            out.extend_from_slice(edit.text.of(&self.text));
+            done = done.max(stop);
+        }
+        if done < end {
+            out.extend_from_slice(&message[done..end]);
+        }
+    }
+}
+
+struct Text<'a>(&'a mut Vec<u8>);
+
+impl fmt::Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_made_in_place_order_whatever_order_they_came_in() {
+        let mut splice = Splice::new();
+        splice.remove(Span::new(6, 8));
+        splice.insert(2, format_args!("{}", 12));
+        splice.insert_bytes(2, b"34");
+        splice.replace_bytes(Span::new(0, 1), b"AA");
+        let mut out = Vec::new();
+        splice.write(b"abcdefghij", 9, &mut out);
+        assert_eq!(out, b"AAb1234cdefi");
+        splice.clear();
+        out.clear();
+        splice.write(b"abc", 3, &mut out);
+        assert_eq!(out, b"abc");
+    }
+}
