@@ -198,9 +198,11 @@ impl Network {
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address.to_canonical(), address.to_canonical()) {
-            (IpAddr::V4(network), IpAddr::V4(address)) => {
-                same_prefix(u128::from(u32::from(network)) << 96, u128::from(u32::from(address)) << 96, self.prefix_bits)
-            }
+            (IpAddr::V4(network), IpAddr::V4(address)) => same_prefix(
+                u128::from(u32::from(network)) << 96,
+                u128::from(u32::from(address)) << 96,
+                self.prefix_bits,
+            ),
             (IpAddr::V6(network), IpAddr::V6(address)) => same_prefix(network.into(), address.into(), self.prefix_bits),
             _ => false,
         }

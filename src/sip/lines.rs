@@ -73,7 +73,9 @@ const COMPACT: [(u8, &str); 19] = [
 #[must_use]
 pub fn header_is(name: &[u8], long: &[u8]) -> bool {
     if let [letter] = name {
-        return COMPACT.iter().any(|(c, full)| *c == letter.to_ascii_lowercase() && full.as_bytes().eq_ignore_ascii_case(long))
+        return COMPACT
+            .iter()
+            .any(|(c, full)| *c == letter.to_ascii_lowercase() && full.as_bytes().eq_ignore_ascii_case(long))
             || name.eq_ignore_ascii_case(long);
     }
     name.eq_ignore_ascii_case(long)

@@ -11,6 +11,7 @@
 
 mod cursor;
 mod defect;
+mod known;
 mod lines;
 mod method;
 mod name_addr;
@@ -23,11 +24,12 @@ mod uri;
 mod via;
 
 pub use defect::{Blame, Defect};
+pub use known::find_call_id;
 pub use lines::{Field, fields, header_is, values};
 pub use method::Method;
 pub use name_addr::NameAddr;
 pub use reply::{Reply, reply, reply_address};
-pub use scan::{Head, Line, Message, Start, find_call_id, scan};
+pub use scan::{Head, Line, Message, Start, scan};
 pub use span::Span;
 pub use splice::Splice;
 pub use status::Status;

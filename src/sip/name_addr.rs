@@ -80,7 +80,11 @@ fn bracketed(cursor: &mut Cursor<'_>) -> Result<Span, Malformed> {
         return Err(Malformed);
     }
     let text = inside.of(cursor.bytes).trim_ascii_end();
-    if text.is_empty() { Err(Malformed) } else { Ok(Span::new(inside.start as usize, inside.start as usize + text.len())) }
+    if text.is_empty() {
+        Err(Malformed)
+    } else {
+        Ok(Span::new(inside.start as usize, inside.start as usize + text.len()))
+    }
 }
 
 #[cfg(test)]
@@ -104,7 +108,17 @@ mod tests {
 
     #[test]
     fn what_is_no_name_addr_is_refused() {
-        for text in ["", "\"open <sip:a@b>", "<sip:a@b", "<>", "sip:a b@c", "\"x\" sip:a@b", "<sip:a>;tag", "<sip:a>, <sip:b>", "<sip:a> x"] {
+        for text in [
+            "",
+            "\"open <sip:a@b>",
+            "<sip:a@b",
+            "<>",
+            "sip:a b@c",
+            "\"x\" sip:a@b",
+            "<sip:a>;tag",
+            "<sip:a>, <sip:b>",
+            "<sip:a> x",
+        ] {
             assert_eq!(read(text), None, "{text}");
         }
     }

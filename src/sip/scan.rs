@@ -4,9 +4,10 @@
 //! Call-ID and CSeq. RFC 3261 §7.3.1: names in any case and compact form, white space before the colon, folded lines.
 
 use super::cursor::{Cursor, is_lws};
+use super::known::Known;
 use super::{Defect, Method, NameAddr, Span, Status, Via};
 use crate::limits;
-use memchr::{memchr, memchr2, memrchr};
+use memchr::{memchr, memchr_iter, memchr2, memrchr};
 
 /// One header field as it stands in the message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -180,33 +181,6 @@ pub fn scan(bytes: &[u8]) -> Message<'_> {
     Message { bytes, head: scanner.head, defect: scanner.defect }
 }
 
-/// The Call-ID value of a datagram, without reading the rest; `None` when no header of that name is there.
-#[must_use]
-pub fn find_call_id(bytes: &[u8]) -> Option<&[u8]> {
-    let mut rest = bytes;
-    while let Some(end) = memchr(b'\n', rest) {
-        rest = &rest[end + 1..];
-        match rest.first()? {
-            b'c' | b'C' | b'i' | b'I' => {}
-            b'\r' | b'\n' => return None,
-            _ => continue,
-        }
-        let Some(colon) = memchr(b':', &rest[..rest.len().min(16)]) else { continue };
-        let name = rest[..colon].trim_ascii_end();
-        if name.eq_ignore_ascii_case(b"i") || name.eq_ignore_ascii_case(b"call-id") {
-            return Some(value_at(rest, colon + 1));
-        }
-    }
-    None
-}
-
-/// The value behind a colon: white space, folded line ends too, around it is cut.
-fn value_at(bytes: &[u8], at: usize) -> &[u8] {
-    let value = bytes[at..].trim_ascii_start();
-    let end = memchr2(b'\r', b'\n', value).unwrap_or(value.len());
-    value[..end].trim_ascii_end()
-}
-
 struct Scanner<'a> {
     bytes: &'a [u8],
     head: Head,
@@ -237,7 +211,7 @@ impl Scanner<'_> {
         self.start_line(first, end.content)?;
         self.head.headers = end.next as u32;
         self.header_lines(end.next)?;
-        self.check(memchr(0, &self.bytes[..self.head.headers_end as usize]).is_none(), Defect::LineEnd);
+        self.check(!has_bare_nul(&self.bytes[..self.head.headers_end as usize]), Defect::LineEnd);
         self.mandatory();
         self.body();
         Ok(())
@@ -473,6 +447,11 @@ impl Scanner<'_> {
     }
 }
 
+/// NUL may stand in a quoted pair (RFC 3261 §25.1) and nowhere else.
+fn has_bare_nul(head: &[u8]) -> bool {
+    memchr_iter(0, head).any(|at| at == 0 || head[at - 1] != b'\\')
+}
+
 fn first(field: &mut Line, line: Line) {
     if !field.is_set() {
         *field = line;
@@ -494,51 +473,9 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte)
 }
 
-/// The headers that the pass remembers.
-#[derive(Clone, Copy)]
-enum Known {
-    Via,
-    From,
-    To,
-    CallId,
-    CSeq,
-    MaxForwards,
-    MaxBreadth,
-    ContentLength,
-    Route,
-    ProxyRequire,
-    Timestamp,
-}
-
-impl Known {
-    #[inline]
-    fn of(name: &[u8]) -> Option<Self> {
-        let (known, spelled): (Self, &[u8]) = match (name.len(), name[0] | 0x20) {
-            // RFC 3261 §7.3.3: compact forms.
-            (1, b'v') => return Some(Self::Via),
-            (1, b'f') => return Some(Self::From),
-            (1, b't') => return Some(Self::To),
-            (1, b'i') => return Some(Self::CallId),
-            (1, b'l') => return Some(Self::ContentLength),
-            (2, b't') => (Self::To, b"to"),
-            (3, b'v') => (Self::Via, b"via"),
-            (4, b'f') => (Self::From, b"from"),
-            (4, b'c') => (Self::CSeq, b"cseq"),
-            (5, b'r') => (Self::Route, b"route"),
-            (7, b'c') => (Self::CallId, b"call-id"),
-            (9, b't') => (Self::Timestamp, b"timestamp"),
-            (11, b'm') => (Self::MaxBreadth, b"max-breadth"),
-            (12, b'm') => (Self::MaxForwards, b"max-forwards"),
-            (13, b'p') => (Self::ProxyRequire, b"proxy-require"),
-            (14, b'c') => (Self::ContentLength, b"content-length"),
-            _ => return None,
-        };
-        name.eq_ignore_ascii_case(spelled).then_some(known)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::find_call_id;
     use super::*;
 
     fn request(headers: &str) -> String {

@@ -89,7 +89,9 @@ impl Uri {
         loop {
             match cursor.param() {
                 Ok(Some(param)) if param.name.of(bytes).eq_ignore_ascii_case(name) => {
-                    return Some(param.value.unwrap_or_else(|| Span::new(param.name.end as usize, param.name.end as usize)));
+                    return Some(
+                        param.value.unwrap_or_else(|| Span::new(param.name.end as usize, param.name.end as usize)),
+                    );
                 }
                 Ok(Some(_)) => {}
                 _ => return None,
@@ -168,22 +170,31 @@ mod tests {
 
     #[test]
     fn sip_uris_come_apart() {
-        assert_eq!(parts("sip:a:pw@h.example:5070;lr;x=1?Subject=y"), Some(("a", "h.example", Some(5070), ";lr;x=1", "Subject=y")));
-        assert_eq!(parts("sip:user;par=u%40example.net@example.com"), Some(("user;par=u%40example.net", "example.com", None, "", "")));
+        assert_eq!(
+            parts("sip:a:pw@h.example:5070;lr;x=1?Subject=y"),
+            Some(("a", "h.example", Some(5070), ";lr;x=1", "Subject=y"))
+        );
+        assert_eq!(
+            parts("sip:user;par=u%40example.net@example.com"),
+            Some(("user;par=u%40example.net", "example.com", None, "", ""))
+        );
         assert_eq!(parts("SIPS:[2001:db8::1]:5061"), Some(("", "[2001:db8::1]", Some(5061), "", "")));
         assert_eq!(parts("tel:+1-555;phone-context=x"), Some(("+1-555", "", None, "", "")));
     }
 
     #[test]
     fn what_is_no_uri_is_refused() {
-        for text in ["", "sip", "sip:", "sip:@", "sip:a@", "sip:h:x", "sip:h:99999", "sip:[::1", "sip:h x", ":x", "1x:y"] {
+        for text in
+            ["", "sip", "sip:", "sip:@", "sip:a@", "sip:h:x", "sip:h:99999", "sip:[::1", "sip:h x", ":x", "1x:y"]
+        {
             assert_eq!(parts(text), None, "{text}");
         }
     }
 
     #[test]
     fn addresses_are_read_and_names_are_not() {
-        let address = |text: &str| Uri::parse(text.as_bytes(), Span::new(0, text.len())).unwrap().address(text.as_bytes());
+        let address =
+            |text: &str| Uri::parse(text.as_bytes(), Span::new(0, text.len())).unwrap().address(text.as_bytes());
         assert_eq!(address("sip:a@192.0.2.1"), Some("192.0.2.1:5060".parse().unwrap()));
         assert_eq!(address("sip:a@[2001:db8::1]:99"), Some("[2001:db8::1]:99".parse().unwrap()));
         assert_eq!(address("sip:a@h;maddr=192.0.2.7"), Some("192.0.2.7:5060".parse().unwrap()));

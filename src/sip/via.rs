@@ -172,7 +172,15 @@ mod tests {
 
     #[test]
     fn what_is_no_via_is_refused() {
-        for text in ["", "SIP/2.0/UDP", "SIP/3.0/UDP h", "HTTP/2.0/UDP h", "SIP/2.0/UDP h:99999", "SIP/2.0/UDP h x", "SIP/2.0/UDP h;=b"] {
+        for text in [
+            "",
+            "SIP/2.0/UDP",
+            "SIP/3.0/UDP h",
+            "HTTP/2.0/UDP h",
+            "SIP/2.0/UDP h:99999",
+            "SIP/2.0/UDP h x",
+            "SIP/2.0/UDP h;=b",
+        ] {
             assert_eq!(via(text), None, "{text}");
         }
     }
@@ -210,6 +218,9 @@ mod tests {
         let source = "192.0.2.9:777".parse().unwrap();
         assert_eq!(via("SIP/2.0/UDP h;rport").unwrap().reply_address(source), source);
         assert_eq!(via("SIP/2.0/UDP h:5070").unwrap().reply_address(source), "192.0.2.9:5070".parse().unwrap());
-        assert_eq!(via("SIP/2.0/UDP h;maddr=224.0.0.1").unwrap().reply_address(source), "192.0.2.9:5060".parse().unwrap());
+        assert_eq!(
+            via("SIP/2.0/UDP h;maddr=224.0.0.1").unwrap().reply_address(source),
+            "192.0.2.9:5060".parse().unwrap()
+        );
     }
 }

@@ -1,0 +1,74 @@
+# siplane: `make test` is all that is checked before a change counts. GNU make, a C compiler and rustup's cargo are presumed.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint core docs deny unit release sipp bench sweep clean
+
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+BINARY := target/release/siplane
+SIM_SEEDS ?= 10000
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: ## install what is missing: sipp, sipsak, valgrind (Debian packages), cargo-deny
+	@missing=""; \
+	command -v sipp >/dev/null || missing="$$missing sip-tester"; \
+	command -v sipsak >/dev/null || missing="$$missing sipsak"; \
+	command -v valgrind >/dev/null || missing="$$missing valgrind"; \
+	if [ -n "$$missing" ]; then \
+		$(SUDO) apt-get update && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing; \
+	fi
+	@command -v cargo-deny >/dev/null || cargo install cargo-deny --locked
+
+demo: ## build and show a small fleet taking calls
+	cargo build --release --locked
+	$(BINARY) demo
+
+# One after the other: they share two cores and one target folder.
+test: ## everything: format, lints, core alone, docs, licences, tests, real calls
+	@$(MAKE) --no-print-directory setup
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory core
+	@$(MAKE) --no-print-directory docs
+	@$(MAKE) --no-print-directory deny
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory sipp
+
+lint: ## formatting and clippy
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+
+core: ## the sans-IO core builds and passes without the I/O floors
+	cargo check --no-default-features --locked
+	cargo test --no-default-features --lib --locked
+
+docs: ## rustdoc without a warning
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
+
+# The advisory database is a git repository elsewhere: without a way there, that part is said to be left out.
+deny: ## licences, bans, sources; advisories where their database can be reached
+	cargo deny --locked check --hide-inclusion-graph -A duplicate licenses bans sources
+	@said=$$(cargo deny --locked check advisories 2>&1) && echo "$$said" || { echo "$$said"; \
+		echo "$$said" | grep -q 'failed to fetch advisory database' && echo "advisories: NOT CHECKED, their database is out of reach"; }
+
+unit: ## every cargo test (cargo-nextest where it is installed, and then the doc tests)
+	@if command -v cargo-nextest >/dev/null; then \
+		cargo nextest run --locked && cargo test --doc --locked; \
+	else \
+		cargo test --locked; \
+	fi
+
+release: ## the release binary
+	cargo build --release --locked
+
+sipp: release ## real calls through the release binary, on 127.0.0.0/8
+	loadtest/sipp/run.py --binary $(BINARY) all
+
+bench: ## the benchmarks
+	cargo bench --locked
+
+sweep: ## a long simulation: SIM_SEEDS seeds (default 10000)
+	SIM_SEEDS=$(SIM_SEEDS) cargo test --release --locked --test sim -- --nocapture
+
+clean: ## remove what was built
+	cargo clean

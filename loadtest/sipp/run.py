@@ -1,0 +1,421 @@
+#!/usr/bin/env python3
+"""Real calls by sipp through siplane, on 127.0.0.0/8.
+
+    run.py --binary target/release/siplane all
+    run.py --binary target/release/siplane loss cancel
+    run.py --list
+
+Each experiment has its own address range, ports and temporary folder, so several run at once. It prints one line with its figures; the
+last line counts them. Every process is stopped by its own id, every wait has a bound. Needs: python 3, sipp (Debian: sip-tester), sipsak.
+"""
+
+import argparse
+import concurrent.futures
+import csv
+import functools
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+READY_S = 10  # how long a started proxy may take to answer OPTIONS
+SETTLE_S = 6  # how long callees may take to finish their calls after the last caller has
+TAIL_S = 45  # how long callers may take beyond the time their rate implies: 64*T1 and some
+ANSWER_TIMEOUT_MS = 800  # of the experiments where a destination falls silent
+LOST_PERCENT = 10
+STARTED = []  # every process of this run, so that an interrupted run leaves none behind
+
+
+class Failed(Exception):
+    """An experiment's expectation that did not hold: its message says which, with figures."""
+
+
+def expect(holds, why):
+    """Fails the experiment with `why` unless `holds`."""
+    if not holds:
+        raise Failed(why)
+
+
+class Program:
+    """A started process, with its output in a file; stopped by its id."""
+
+    def __init__(self, command, log, cwd):
+        self.log = pathlib.Path(log)
+        with open(log, "wb") as out:
+            self.process = subprocess.Popen(
+                [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, cwd=cwd,
+                env={**os.environ, "TERM": "dumb", "LC_ALL": "C"}, start_new_session=True)
+        STARTED.append(self)
+
+    def send_signal(self, number):
+        """Sends a signal, if it still runs."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+
+    def wait(self, timeout_s):
+        """Its exit code, or None when it still runs after `timeout_s`."""
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def stop(self, first=signal.SIGTERM, timeout_s=3):
+        """Asks it to end, then makes it end."""
+        self.send_signal(first)
+        if self.wait(timeout_s) is None:
+            self.send_signal(signal.SIGKILL)
+            self.wait(timeout_s)
+
+    def last_words(self):
+        """The last line it printed, for messages."""
+        lines = self.log.read_text(errors="replace").split("\n") if self.log.exists() else []
+        return next((line.strip() for line in reversed(lines) if line.strip()), "(printed nothing)")[-200:]
+
+
+class Sipp(Program):
+    """One sipp process and the statistics it writes."""
+
+    def __init__(self, stand, scenario, name, address, options):
+        self.name, self.folder = name, stand.folder
+        self.errors = stand.folder / f"{name}.err"
+        command = ["sipp", "-sf", HERE / scenario, "-i", address, "-mi", address, "-mp", stand.next_port(6),
+                   "-nostdin", "-trace_stat", "-stf", f"{name}.stat", "-fd", "1", "-trace_counts", "-trace_err", "-error_file", self.errors,
+                   "-timer_resol", "5", "-recv_timeout", "40000"]
+        super().__init__(command + list(options), stand.folder / f"{name}.log", stand.folder)
+
+    def last_row(self, path):
+        """The last complete row of a semicolon-separated file of sipp's, by column."""
+        expect(pathlib.Path(path).exists(), f"{self.name} wrote no statistics: {self.last_words()}")
+        with open(path, newline="", errors="replace") as file:
+            rows = [row for row in csv.reader(file, delimiter=";") if row]
+        whole = [row for row in rows[1:] if len(row) >= len(rows[0]) - 1]
+        return dict(zip(rows[0], whole[-1])) if whole else {}
+
+    def figure(self, column):
+        """One cumulative figure of the statistics."""
+        return int(self.last_row(self.folder / f"{self.name}.stat").get(column, 0) or 0)
+
+    def messages(self, ending):
+        """Sum of the per-message counters whose column ends like this, e.g. `_ACK_Recv`."""
+        files = list(self.folder.glob(f"*_{self.process.pid}_counts.csv"))
+        row = self.last_row(files[0]) if files else {}
+        return sum(int(value) for column, value in row.items() if column.endswith(ending) and value.isdigit())
+
+    def unexpected(self):
+        """Messages that its scenario does not have at that point."""
+        return self.messages("_Unexp")
+
+    def retransmissions(self):
+        """Messages sent again."""
+        return self.figure("Retransmissions(C)")
+
+    def setup_ms(self):
+        """Response time 1 of every call that reached it, milliseconds."""
+        times = []
+        for path in self.folder.glob(f"*_{self.process.pid}_rtt.csv"):
+            for row in csv.reader(path.open(), delimiter=";"):
+                if len(row) >= 3 and row[2].strip() == "1":
+                    times.append(float(row[1]))
+        return times
+
+    def first_error(self):
+        """The first complaint in its error file."""
+        lines = self.errors.read_text(errors="replace").splitlines() if self.errors.exists() else []
+        return (lines[0] if lines else "no error logged")[:300]
+
+
+class Stand:
+    """One experiment's range of addresses and ports, its folder, and everything it has started."""
+
+    def __init__(self, binary, index, keep):
+        self.binary, self.keep = binary, keep
+        self.subnet = f"127.{100 + os.getpid() % 150}.{10 + index}"
+        self.sip_port = 24000 + 100 * index
+        self.port = self.sip_port
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="siplane-sipp-"))
+        self.started = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for program in reversed(self.started):
+            program.stop(signal.SIGKILL if isinstance(program, Sipp) else signal.SIGTERM)
+        if not self.keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def next_port(self, step):
+        """A port of this stand that nothing else uses; `step` leaves room for those sipp takes beside it."""
+        self.port += step
+        return self.port
+
+    def start(self, program):
+        """Remembers what must be stopped."""
+        self.started.append(program)
+        return program
+
+    def callees(self, scenarios, options=()):
+        """One sipp per scenario, on .11, .12, .13, ... of the range."""
+        return [self.start(Sipp(self, scenario, f"callee{number}", f"{self.subnet}.{number}",
+                                ["-p", self.sip_port, "-d", 1000, *options]))
+                for number, scenario in enumerate(scenarios, 11)]
+
+    def proxy(self, count, algorithm="round-robin", shards=2, weights=(), set_keys=""):
+        """Starts the binary with one set of `count` destinations and waits until it answers."""
+        rows = [f'{{ uri = "sip:{self.subnet}.{11 + at}:{self.sip_port}"' + (f", weight = {weights[at]} }}" if weights else " }")
+                for at in range(count)]
+        config = self.folder / "siplane.toml"
+        config.write_text(f'listen = ["udp:{self.subnet}.1:{self.sip_port}"]\nshards = {shards}\n\n[[set]]\nid = 1\n'
+                          f'algorithm = "{algorithm}"\n{set_keys}destinations = [{", ".join(rows)}]\n')
+        program = self.start(Program([self.binary, "run", "--config", config], self.folder / "proxy.log", self.folder))
+        self.wait_ready(program)
+        return program
+
+    def wait_ready(self, program):
+        """Sends OPTIONS until any answer comes, at most READY_S."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+            asker.bind((f"{self.subnet}.3", 0))
+            asker.settimeout(0.2)
+            host, port = asker.getsockname()
+            target = f"{self.subnet}.1:{self.sip_port}"
+            deadline = time.monotonic() + READY_S
+            for attempt in range(1000):
+                expect(time.monotonic() < deadline, f"the proxy did not answer OPTIONS within {READY_S} s: {program.last_words()}")
+                code = program.process.poll()
+                expect(code is None, f"the proxy ended with {code}: {program.last_words()}")
+                request = (f"OPTIONS sip:{target} SIP/2.0\r\nVia: SIP/2.0/UDP {host}:{port};branch=z9hG4bKready{attempt}\r\n"
+                           f"From: <sip:ready@{host}>;tag=r{attempt}\r\nTo: <sip:{target}>\r\nCall-ID: ready-{attempt}@{host}\r\n"
+                           f"CSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n")
+                try:
+                    asker.sendto(request.encode(), (f"{self.subnet}.1", self.sip_port))
+                    if asker.recv(65535).startswith(b"SIP/2.0 "):
+                        return
+                except (TimeoutError, ConnectionError):
+                    time.sleep(0.05)
+
+    def caller(self, scenario, calls, rate, hold_ms=50, ports="one", options=()):
+        """Starts the calls."""
+        return self.start(Sipp(self, scenario, "caller", f"{self.subnet}.2", [
+            f"{self.subnet}.1:{self.sip_port}", "-s", "service", "-p", self.next_port(1),
+            *(["-t", "un", "-max_socket", 1000] if ports == "many" else ["-t", "u1"]),
+            "-m", calls, "-r", rate, "-d", hold_ms, "-l", calls, "-trace_rtt", "-rtt_freq", "1", "-timeout",
+            int(calls / rate + TAIL_S - 2), *options]))
+
+    def finish(self, caller, callees, calls, rate, settle_s=SETTLE_S):
+        """Waits for the caller, lets callees finish, and checks that nobody died on the way."""
+        code = caller.wait(calls / rate + TAIL_S)
+        expect(code is not None, f"the caller still ran after {calls / rate + TAIL_S:.0f} s")
+        # Callees report once a second; those with calls open (a retransmission may still come) end by themselves or are made to.
+        for callee in callees:
+            callee.send_signal(signal.SIGUSR1)
+        deadline = time.monotonic() + settle_s
+        for callee in callees:
+            callee.wait(max(0.1, deadline - time.monotonic()))
+        expect(caller.figure("TotalCallCreated") == calls, f"only {caller.figure('TotalCallCreated')} of {calls} calls were made: "
+               f"{caller.last_words()}")
+        return code
+
+
+def figures(caller, callees):
+    """The line every experiment reports."""
+    share = "/".join(str(callee.figure("IncomingCall(C)")) for callee in callees)
+    times = sorted(caller.setup_ms()) or [0.0]
+    return (f"calls={caller.figure('TotalCallCreated')} failed={caller.figure('FailedCall(C)')} "
+            f"retransmissions={caller.retransmissions()}+{sum(callee.retransmissions() for callee in callees)} "
+            f"unexpected={caller.unexpected()}+{sum(callee.unexpected() for callee in callees)} share={share} "
+            f"setup_ms(p50/p99/max)={times[len(times) // 2]:.0f}/{times[len(times) * 99 // 100]:.0f}/{times[-1]:.0f}")
+
+
+def run_calls(stand, scenario, scenarios, calls, rate, callee_options=(), caller_options=(), hold_ms=50, ports="one",
+              settle_s=SETTLE_S, **proxy):
+    """The usual course: callees, proxy, callers, end. Returns the caller, the callees and the figures."""
+    callees = stand.callees(scenarios, callee_options)
+    stand.proxy(len(scenarios), **proxy)
+    caller = stand.caller(scenario, calls, rate, hold_ms, ports, caller_options)
+    stand.finish(caller, callees, calls, rate, settle_s)
+    return caller, callees, figures(caller, callees)
+
+
+def expect_clean(caller, callees, text):
+    """No failed call, nothing sent twice, nothing unexpected."""
+    everyone = [caller, *callees]
+    expect(caller.figure("FailedCall(C)") == 0, f"calls failed: {text}; {caller.first_error()}")
+    expect(sum(one.retransmissions() for one in everyone) == 0, f"messages were sent again without loss: {text}")
+    wrong = next((one for one in everyone if one.unexpected()), None)
+    expect(wrong is None, f"unexpected messages: {text}; {wrong and wrong.first_error()}")
+
+
+def basic(stand, shards, ports):
+    """50 calls/s for 20 s, round robin over three: every call completes, nothing is sent twice, the shares are exact."""
+    calls, rate = 1000, 50
+    caller, callees, text = run_calls(stand, "uac.xml", ["uas.xml"] * 3, calls, rate, ports=ports, shards=shards)
+    expect_clean(caller, callees, text)
+    shares = [callee.figure("IncomingCall(C)") for callee in callees]
+    acks = sum(callee.messages("_ACK_Recv") for callee in callees)
+    expect(sum(shares) == calls and acks == calls, f"{sum(shares)} INVITEs and {acks} ACKs arrived for {calls} calls: {text}")
+    # Each shard may count its own rounds, so each may be one call off.
+    expect(all(abs(share - calls / 3) <= shards for share in shares), f"the shares are not a third each within {shards}: {text}")
+    return text
+
+
+def weights(stand):
+    """Weights 1:2:3 over 600 calls."""
+    calls, rate, parts = 600, 50, (1, 2, 3)
+    caller, callees, text = run_calls(stand, "uac.xml", ["uas.xml"] * 3, calls, rate, algorithm="weight", weights=parts)
+    expect_clean(caller, callees, text)
+    for part, callee in zip(parts, callees):
+        due = calls * part / sum(parts)
+        # Four standard deviations of a draw by weight; a weighted round robin is well inside.
+        slack = 4 * (due * (1 - part / sum(parts))) ** 0.5
+        expect(abs(callee.figure("IncomingCall(C)") - due) <= slack, f"{callee.name} should have {due:.0f} ±{slack:.0f} calls: {text}")
+    return text
+
+
+def loss(stand):
+    """Caller and callees each lose 10 % of what they send and of what reaches them: every call completes by retransmission."""
+    lossy = ["-lost", LOST_PERCENT, "-default_behaviors", "all,-abortunexp"]
+    # Callees stay for as long as a BYE may be sent again (the last -d wins), which is longer than anybody waits for them.
+    caller, callees, text = run_calls(stand, "uac.xml", ["uas.xml"] * 3, 500, 50, [*lossy, "-d", 32000], lossy, hold_ms=2000, settle_s=2)
+    expect(caller.figure("SuccessfulCall(C)") == 500, f"calls failed: {text}; {caller.first_error()}")
+    expect(caller.retransmissions() > 0, f"nothing was sent again, so nothing was lost: {text}")
+    return text
+
+
+def destination_dies(stand, signal_number):
+    """Half-way one of three is killed (its port answers with ICMP) or stopped (silence): every INVITE is still answered 200."""
+    calls, rate = 500, 50
+    callees = stand.callees(["uas.xml"] * 3)
+    stand.proxy(3, set_keys=f"answer_timeout_ms = {ANSWER_TIMEOUT_MS}\n")
+    caller = stand.caller("uac.xml", calls, rate, hold_ms=0)
+    time.sleep(calls / rate / 2)
+    callees[2].send_signal(signal_number)
+    code = stand.finish(caller, callees[:2], calls, rate)
+    text, setup = figures(caller, callees), caller.setup_ms()
+    # A call set up on the dying one cannot say goodbye; with no hold time there is at most the one caught between 200 and BYE.
+    expect(len(setup) == calls, f"{calls - len(setup)} INVITEs got no 200 (sipp ended with {code}): {text}; {caller.first_error()}")
+    expect(caller.figure("FailedCall(C)") <= 2, f"more calls broke than can have been in their BYE: {text}; {caller.first_error()}")
+    if signal_number == signal.SIGKILL:
+        bound = ANSWER_TIMEOUT_MS // 2
+        expect(max(setup) < bound, f"the ICMP error did not bring the next destination within {bound} ms: {text}")
+    else:
+        bound = ANSWER_TIMEOUT_MS * 3 // 2
+        expect(max(setup) < bound, f"silence did not bring the next destination within {bound} ms: {text}")
+        expect(max(setup) >= ANSWER_TIMEOUT_MS * 3 // 4, f"no call waited for the silent one, so this showed nothing: {text}")
+    expect(callees[2].figure("IncomingCall(C)") > 0, f"the one that died never had a call: {text}")
+    return text
+
+
+def cancel(stand):
+    """100 callers give up while it rings: 200 to CANCEL, 487 to INVITE."""
+    caller, callees, text = run_calls(stand, "uac-cancel.xml", ["uas-ring.xml"] * 3, 100, 25)
+    expect_clean(caller, callees, text)
+    cancelled = sum(callee.messages("_CANCEL_Recv") for callee in callees)
+    expect(cancelled == 100, f"{cancelled} of 100 CANCELs reached a callee: {text}")
+    return text
+
+
+def busy(stand):
+    """486 goes back to the caller and no other destination is tried."""
+    caller, callees, text = run_calls(stand, "uac-reject.xml", ["uas-486.xml"] * 3, 100, 25)
+    expect_clean(caller, callees, text)
+    invites = sum(callee.figure("IncomingCall(C)") for callee in callees)
+    expect(invites == 100, f"{invites} INVITEs for 100 calls: a busy callee is not a failed destination: {text}")
+    return text
+
+
+def failover_503(stand):
+    """One of three always answers 503: every call completes on another."""
+    caller, callees, text = run_calls(stand, "uac.xml", ["uas.xml", "uas-503.xml", "uas.xml"], 300, 50)
+    expect_clean(caller, callees, text)
+    taken = callees[0].figure("IncomingCall(C)") + callees[2].figure("IncomingCall(C)")
+    expect(taken == 300, f"{taken} of 300 calls ended on the two that take calls: {text}")
+    expect(callees[1].figure("IncomingCall(C)") > 0, f"the refusing one was never asked, so this showed nothing: {text}")
+    return text
+
+
+def options(stand):
+    """sipsak's OPTIONS to the proxy itself is answered 200 (RFC 3261 §11)."""
+    stand.sip_port = 5060  # sipsak 0.9.8 cuts a five-digit port to four digits
+    stand.proxy(1)
+    answer = subprocess.run(["sipsak", "-vv", "-s", f"sip:{stand.subnet}.1:{stand.sip_port}"], stdin=subprocess.DEVNULL, timeout=20,
+                            capture_output=True, text=True, errors="replace")
+    status = [line.strip() for line in answer.stdout.splitlines() if line.startswith("SIP/2.0 ")]
+    expect(answer.returncode == 0 and status and " 200 " in status[-1] + " ", f"sipsak ended with {answer.returncode}: {status} "
+           f"{answer.stderr[-200:].strip()}")
+    return status[-1]
+
+
+EXPERIMENTS = {
+    **{f"basic-{shards}-shard{'s' if shards > 1 else ''}-{ports}-port{'s' if ports == 'many' else ''}":
+       functools.partial(basic, shards=shards, ports=ports) for shards in (1, 2, 4) for ports in ("one", "many")},
+    "loss": loss,
+    "weights": weights,
+    "destination-killed": functools.partial(destination_dies, signal_number=signal.SIGKILL),
+    "destination-silent": functools.partial(destination_dies, signal_number=signal.SIGSTOP),
+    "cancel": cancel,
+    "busy": busy,
+    "failover-503": failover_503,
+    "options": options,
+}
+
+
+def run_one(binary, name, keep):
+    """One experiment: whether it held, and its line."""
+    with Stand(binary, list(EXPERIMENTS).index(name), keep) as stand:
+        began = time.monotonic()
+        where = f" (files in {stand.folder})" if keep else ""
+        try:
+            text = EXPERIMENTS[name](stand)
+            return True, f"{name}: ok {text} took_s={time.monotonic() - began:.1f}{where}"
+        except (Failed, OSError, subprocess.SubprocessError) as why:
+            return False, f"{name}: FAILED {why}{where}"
+
+
+def interrupted(number, _frame):
+    """Ends everything this run has started, and the run."""
+    for program in STARTED:
+        if program.process.poll() is None:
+            os.killpg(program.process.pid, signal.SIGKILL)  # it leads a group of its own, so what it has started goes too
+    os._exit(128 + number)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--binary", type=pathlib.Path, help="the siplane to try")
+    parser.add_argument("--at-once", type=int, default=6, help="how many experiments run at the same time (default 6)")
+    parser.add_argument("--keep", action="store_true", help="leave each experiment's folder (logs, statistics) in place")
+    parser.add_argument("--list", action="store_true", help="print the experiments and stop")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="experiments, or `all`")
+    args = parser.parse_args()
+    if args.list:
+        print("\n".join(EXPERIMENTS))
+        return 0
+    names = list(EXPERIMENTS) if args.names == ["all"] else args.names
+    unknown = [name for name in names if name not in EXPERIMENTS]
+    if unknown or not names or not args.binary:
+        parser.error(f"unknown: {', '.join(unknown)}" if unknown else "needs --binary PATH and NAME... or `all`")
+    binary = args.binary.resolve()
+    missing = [tool for tool in ("sipp", "sipsak") if not shutil.which(tool)]
+    if missing or not os.access(binary, os.X_OK):
+        parser.error(f"not installed: {', '.join(missing)}" if missing else f"{binary} is not a program")
+    signal.signal(signal.SIGINT, interrupted)
+    signal.signal(signal.SIGTERM, interrupted)
+    with concurrent.futures.ThreadPoolExecutor(args.at_once) as pool:
+        running = [pool.submit(run_one, binary, name, args.keep) for name in names]
+        passed = 0
+        for done in concurrent.futures.as_completed(running):
+            held, line = done.result()
+            passed += held
+            print(line, flush=True)
+    print(f"{passed} passed, {len(names) - passed} failed")
+    return 0 if passed == len(names) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

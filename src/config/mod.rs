@@ -1,0 +1,238 @@
+//! What a config file means.
+//!
+//! - The file is TOML. Every key but `listen` and, in a set, `id` and `destinations` has a default, and the default is
+//!   what `config/siplane.toml` shows; a test holds the two together.
+//! - All problems of a file are told at once, each with its line. Only a file that is not TOML stops at the first.
+//! - An unknown key is an error, with the nearest known one. Nothing is read and then ignored.
+//! - A file with an error gives no [`Config`] at all; odd but usable things are [`Config::warnings`].
+//! - Nothing here looks at the machine: which cores exist and which addresses can be bound is found out at start.
+
+mod address;
+mod codes;
+mod destination;
+mod problem;
+mod process;
+mod reader;
+mod rule;
+mod set;
+#[cfg(test)]
+mod tests;
+
+pub use problem::{Kind, Problem, Problems};
+
+use crate::dispatcher::{SetId, SetSpec};
+use crate::proxy::settings::{Rule, Settings};
+use crate::sip::Method;
+use core::time::Duration;
+use reader::{Section, Source};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use toml::de::DeTable;
+
+/// The config that is used when no file is named: `config/siplane.toml`, which documents every key.
+pub const BUILT_IN: &str = include_str!("../../config/siplane.toml");
+
+/// Bytes of a file that are read at most; an error beyond it.
+const FILE_BYTES_MAX: usize = 64 << 20;
+
+/// Everything that a config file says.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Config {
+    /// What is fixed while the process runs.
+    pub settings: Settings,
+    /// The sets in file order; at least one.
+    pub sets: Vec<SetSpec>,
+    /// The rules in file order.
+    pub rules: Vec<Rule>,
+    /// Where a request goes that no rule takes. Unless the file says: the only set when there is one set and no rule,
+    /// otherwise none.
+    pub default_set: Option<SetId>,
+    /// How many shards there are, and where.
+    pub shards: ShardsPlan,
+    /// Probing.
+    pub prober: ProberSettings,
+    /// How long a process that shuts down waits for its calls' transactions.
+    pub shutdown_timeout: Duration,
+    /// The log.
+    pub log: LogSettings,
+    /// What is odd in the file, but no error.
+    pub warnings: Problems,
+}
+
+/// How many shards there are, and where.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum ShardsPlan {
+    /// One on every core that the process may use but the prober's; one in all if there is no other core.
+    #[default]
+    Auto,
+    /// This many, 1 to [`crate::limits::SHARDS_MAX`], on the first cores that are not the prober's.
+    Count(usize),
+    /// One on each of these cores: at least one, each once, at most [`crate::limits::SHARDS_MAX`].
+    Cores(Vec<usize>),
+}
+
+/// How destinations are probed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProberSettings {
+    /// The prober's core, which may also be a shard's; `None`: the last one that the process may use.
+    pub core: Option<usize>,
+    /// Time from one probe of a destination to the next; zero: nothing is probed.
+    pub interval: Duration,
+    /// Longest wait for the answer to a probe.
+    pub timeout: Duration,
+    /// Method of a probe, OPTIONS or INFO.
+    pub method: Method,
+    /// From URI of a probe, without angle brackets.
+    pub from: String,
+    /// Failed probes in a row that make a destination inactive; at least 1 (Kamailio's `ds_probing_threshold`).
+    pub probing_threshold: u32,
+    /// Good probes in a row that make an inactive destination active; at least 1 (Kamailio's `ds_inactive_threshold`).
+    pub inactive_threshold: u32,
+    /// Final codes 300-699 that are as good as a 2xx, in ascending order.
+    pub reply_codes: Vec<u16>,
+}
+
+impl Default for ProberSettings {
+    fn default() -> Self {
+        Self {
+            core: None,
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(2),
+            method: Method::Options,
+            from: String::from("sip:siplane@localhost"),
+            probing_threshold: 2,
+            inactive_threshold: 2,
+            reply_codes: Vec::new(),
+        }
+    }
+}
+
+/// The log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LogSettings {
+    /// Least important thing that is told.
+    pub level: LogLevel,
+}
+
+/// How much is told.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum LogLevel {
+    /// Nothing.
+    Off,
+    /// What needs somebody now.
+    Error,
+    /// What needs somebody some day.
+    Warn,
+    /// What changed.
+    #[default]
+    Info,
+    /// Why.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// The word for it, in the config file as in `tracing`'s filters.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// Reads the file at `path`.
+///
+/// # Errors
+///
+/// All [`Problems`] of the file, of which at least one is an error; a file that cannot be read is one.
+pub fn load(path: &Path) -> Result<Config, Problems> {
+    let file_name = path.display().to_string();
+    let bytes = read(path).map_err(|error| unusable(&file_name, &error.to_string(), "a file that can be read"))?;
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(unusable(&file_name, "more than 64 MiB", "a smaller file"));
+    }
+    match core::str::from_utf8(&bytes) {
+        Ok(text) => parse(text, &file_name),
+        Err(error) => Err(not_utf8(&bytes[..error.valid_up_to()], &file_name)),
+    }
+}
+
+/// Reads `text`; problems call it `file_name`.
+///
+/// # Errors
+///
+/// All [`Problems`] of the text, of which at least one is an error.
+pub fn parse(text: &str, file_name: &str) -> Result<Config, Problems> {
+    let source = Source::new(text, file_name);
+    let table = match DeTable::parse(text) {
+        Ok(table) => table,
+        Err(error) => {
+            let offset = error.span().map_or(0, |span| span.start);
+            source.note(offset, "", format!("no TOML: {}", error.message()), String::new(), Kind::Error);
+            return Err(source.into_problems());
+        }
+    };
+    let config = config(Section::root(&source, table.get_ref()));
+    let problems = source.into_problems();
+    if problems.has_errors() { Err(problems) } else { Ok(Config { warnings: problems, ..config }) }
+}
+
+fn config(mut root: Section<'_>) -> Config {
+    let settings = process::settings(&mut root);
+    let around = set::Surroundings { listen: &settings.listen, timers: &settings.timers };
+    let (sets, names) = set::sets(&mut root, &around);
+    let rules = rule::rules(&mut root, &names);
+    let default_set = match root.item("default_set") {
+        Some(item) => names.resolve(&item),
+        None => only_set(&sets, &rules),
+    };
+    let config = Config {
+        settings,
+        sets,
+        rules,
+        default_set,
+        shards: process::shards(&mut root),
+        prober: process::prober(root.section("prober")),
+        shutdown_timeout: root.seconds("shutdown_timeout_s", 0..=86_400, Duration::from_secs(30)),
+        log: process::log(root.section("log")),
+        warnings: Problems::default(),
+    };
+    root.finish();
+    config
+}
+
+/// With one set and no rule there is only one way to mean it. A rule says that not everything goes to one place.
+fn only_set(sets: &[SetSpec], rules: &[Rule]) -> Option<SetId> {
+    match (sets, rules) {
+        ([set], []) => Some(set.id),
+        _ => None,
+    }
+}
+
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // One byte more than is allowed tells a file that is too long from one that just fits.
+    File::open(path)?.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn unusable(file_name: &str, found: &str, allowed: &str) -> Problems {
+    let (file, found, allowed) = (file_name.to_owned(), found.to_owned(), allowed.to_owned());
+    let (line, column, key, suggestion, kind) = (0, 0, String::new(), None, Kind::Error);
+    Problems::new(vec![Problem { file, line, column, key, found, allowed, suggestion, kind }])
+}
+
+fn not_utf8(valid: &[u8], file_name: &str) -> Problems {
+    let valid = String::from_utf8_lossy(valid);
+    let source = Source::new(&valid, file_name);
+    source.note(valid.len(), "", "bytes that are not UTF-8".to_owned(), "UTF-8".to_owned(), Kind::Error);
+    source.into_problems()
+}

@@ -1,0 +1,41 @@
+//! What the tests share: the parts that every file needs, and all problems of a text as text.
+
+mod process;
+mod sets;
+mod shipped;
+
+use super::*;
+
+/// What every file needs, on lines 1 to 4; a test's own text comes between or behind.
+const LISTEN: &str = "listen = [\"udp:127.0.0.1:5060\"]\n";
+const SET: &str = "[[set]]\nid = 1\ndestinations = [\"sip:127.0.0.11\"]\n";
+
+fn config(text: &str) -> Config {
+    parse(text, "f").unwrap_or_else(|problems| panic!("{problems}\n{text}"))
+}
+
+/// All problems of `text`, one per line.
+fn problems(text: &str) -> String {
+    match parse(text, "f") {
+        Ok(config) => config.warnings.to_string(),
+        Err(problems) => {
+            assert!(problems.has_errors());
+            problems.to_string()
+        }
+    }
+}
+
+/// `text` above the one set; it starts on line 2.
+fn root_problems(text: &str) -> String {
+    problems(&format!("{LISTEN}{text}\n{SET}"))
+}
+
+/// `text` in the one set; it starts on line 5.
+fn set_problems(text: &str) -> String {
+    problems(&format!("{LISTEN}{SET}{text}\n"))
+}
+
+/// A list of destinations in place of the one; it is on line 4.
+fn destination_problems(list: &str) -> String {
+    problems(&format!("{LISTEN}[[set]]\nid = 1\ndestinations = {list}\n"))
+}

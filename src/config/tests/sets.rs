@@ -1,0 +1,240 @@
+//! Problems of sets, destinations and rules, in the words that an operator reads.
+
+use super::*;
+use crate::dispatcher::{Algorithm, FailoverCodes, HashInput};
+
+#[test]
+fn destinations_are_checked() {
+    let cases = [
+        (
+            "[\"sip:bridge-1:5060\"]",
+            "f:4: set[0].destinations[0]: found \"sip:bridge-1:5060\" with a host name, allowed: a SIP URI with an IP address, \
+             like sip:192.0.2.11:5060; names come with a later version",
+        ),
+        (
+            "[\"127.0.0.11:5060\"]",
+            "f:4: set[0].destinations[0]: found \"127.0.0.11:5060\", allowed: a SIP URI with an IP address, like \
+             sip:192.0.2.11:5060 (did you mean \"sip:127.0.0.11:5060\"?)",
+        ),
+        (
+            "[\"sip:127.0.0.11;a=\\r\\nX: y\"]",
+            "f:4: set[0].destinations[0]: found \"sip:127.0.0.11;a=\\r\\nX: y\", allowed: a SIP URI with an IP address, like \
+             sip:192.0.2.11:5060",
+        ),
+        (
+            "[\"tel:+4930\", \"sip:127.0.0.11;maddr=127.0.0.12\"]",
+            "f:4: set[0].destinations[0]: found \"tel:+4930\", allowed: a SIP URI with an IP address, like sip:192.0.2.11:5060\n\
+             f:4: set[0].destinations[1]: found ;maddr=127.0.0.12, allowed: a URI without it; where requests go is the host",
+        ),
+        (
+            "[\"sips:127.0.0.11\"]",
+            "f:4: set[0].destinations[0]: found \"sips:127.0.0.11\", allowed: sip: (UDP only yet; TLS comes with a later version)",
+        ),
+        (
+            "[\"sip:127.0.0.11;transport=tcp\"]",
+            "f:4: set[0].destinations[0]: found ;transport=tcp, allowed: ;transport=udp or none (UDP only yet)",
+        ),
+        (
+            "[\"sip:127.0.0.11;lr;weight=10\"]",
+            "f:4: warning: set[0].destinations[0]: found ;weight=10 in the URI, where it is a URI parameter and no weight, \
+             allowed: { uri = \"sip:127.0.0.11\", weight = 10 }",
+        ),
+        (
+            "[\"sip:127.0.0.11\", \"sip:127.0.0.11\"]",
+            "f:4: warning: set[0].destinations[1]: found sip:127.0.0.11 again, allowed: each URI once in a set; a larger share is \
+             a larger weight",
+        ),
+        (
+            "[\"sip:127.0.0.1:5060\"]",
+            "f:4: set[0].destinations[0]: found 127.0.0.1:5060, which is a listen address of our own, allowed: another address: \
+             it would be a loop",
+        ),
+        (
+            "[\"sip:[::1]:5060\"]",
+            "f:4: warning: set[0].destinations[0]: found [::1]:5060, while no listen address is IPv6, allowed: one more IPv6 \
+             address in listen",
+        ),
+        (
+            "[\"sip:0.0.0.0\"]",
+            "f:4: set[0].destinations[0]: found 0.0.0.0:5060, where nothing can be sent, allowed: a SIP URI with an IP address, \
+             like sip:192.0.2.11:5060",
+        ),
+        (
+            "[\"sip:127.0.0.11?Subject=x\"]",
+            "f:4: set[0].destinations[0]: found \"sip:127.0.0.11?Subject=x\" with headers, allowed: a URI without ?: it becomes \
+             a Request-URI",
+        ),
+        (
+            "[{ uri = \"sip:127.0.0.11\", weight = 65536 }, { weight = 1 }]",
+            "f:4: set[0].destinations[0].weight: found 65536, allowed: 0 to 65535\n\
+             f:4: set[0].destinations[1].uri: found nothing, allowed: a SIP URI with an IP address, like sip:192.0.2.11:5060",
+        ),
+        (
+            "[{ uri = \"sip:127.0.0.11\", duid = \"a\" }, { uri = \"sip:127.0.0.12\", duid = \"a\", disabled = 1 }]",
+            "f:4: set[0].destinations[1]: found duid \"a\" again, allowed: a duid of its own for each destination\n\
+             f:4: set[0].destinations[1].disabled: found 1, allowed: true, false",
+        ),
+        (
+            "[{ uri = \"sip:127.0.0.11\", duid = \"a b\" }]",
+            "f:4: set[0].destinations[0].duid: found \"a b\", allowed: letters, digits, -, _, . and :, at most 64",
+        ),
+    ];
+    for (list, expected) in cases {
+        assert_eq!(destination_problems(list), expected);
+    }
+    assert_eq!(destination_problems("[\"sip:127.0.0.11;transport=UDP\", \"sip:gw;a=1@127.0.0.12:5080\"]"), "");
+}
+
+#[test]
+fn the_keys_of_a_set_are_checked() {
+    let cases = [
+        (
+            "algorithm = 10",
+            "f:5: set[0].algorithm: found 10, allowed: of Kamailio's numbers 4 (round-robin), 6 (random), 8 (priority), 9 (weight), \
+             0 (hash-call-id)",
+        ),
+        ("failover_limit = 17", "f:5: set[0].failover_limit: found 17, allowed: 1 to 16"),
+        (
+            "failover_codes = [399, \"7xx\", \"!\"]",
+            "f:5: set[0].failover_codes[0]: found 399, allowed: codes 400 to 699, classes \"4xx\" to \"6xx\", and either with ! in \
+             front\n\
+             f:5: set[0].failover_codes[1]: found \"7xx\", allowed: codes 400 to 699, classes \"4xx\" to \"6xx\", and either with ! \
+             in front\n\
+             f:5: set[0].failover_codes[2]: found \"!\", allowed: codes 400 to 699, classes \"4xx\" to \"6xx\", and either with ! in \
+             front",
+        ),
+        (
+            "failover_codes = [\"!501\", \"5xx\"]",
+            "f:5: warning: set[0].failover_codes[0]: found \"!501\", which takes out nothing, allowed: ! behind the codes that it \
+             takes out of",
+        ),
+        (
+            "failover_codes = [603]",
+            "f:5: warning: set[0].failover_codes: found 6xx codes, allowed: codes below 600: a 6xx says that no other destination \
+             will take the call (RFC 3261 §16.7)",
+        ),
+        (
+            "answer_timeout_ms = 40000",
+            "f:5: warning: set[0].answer_timeout_ms: found 40000, allowed: at most 32000 (64*T1): Timer B ends the wait there",
+        ),
+        (
+            "when_exhausted = \"best\"",
+            "f:5: set[0].when_exhausted: found \"best\", allowed: best-response, 503 (did you mean \"best-response\"?)",
+        ),
+        (
+            "name = \"7\"",
+            "f:5: set[0].name: found \"7\", allowed: letters, digits, -, _ and ., at most 64, and not a number",
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(set_problems(text), expected);
+    }
+    let text = format!("name = \"a\"\n{}name = \"a\"\n{}", SET.replace("id = 1", "id = 2"), SET);
+    assert_eq!(
+        set_problems(&text),
+        "f:9: set[1].name: found \"a\" again, allowed: a name of its own (line 3 has this one)\n\
+         f:11: set[2].id: found 1 again, allowed: an id of its own (line 3 has this one)"
+    );
+}
+
+#[test]
+fn algorithms_have_names_and_the_numbers_that_kamailio_gives_them() {
+    for (value, algorithm) in [
+        ("4", Algorithm::RoundRobin),
+        ("6", Algorithm::Random),
+        ("8", Algorithm::Priority),
+        ("9", Algorithm::Weight),
+        ("0", Algorithm::Hash(HashInput::CallId)),
+        ("\"hash-call-id\"", Algorithm::Hash(HashInput::CallId)),
+        ("\"priority\"", Algorithm::Priority),
+    ] {
+        let text = format!("{LISTEN}{SET}algorithm = {value}\n");
+        assert_eq!(config(&text).sets[0].algorithm, algorithm, "{value}");
+    }
+}
+
+#[test]
+fn failover_codes_are_read_from_left_to_right() {
+    let text = format!("{LISTEN}{SET}failover_codes = [\"408\", 486, \"5xx\", \"!50x\", \"!503\"]\n")
+        .replace("\"!50x\", ", "");
+    let codes = config(&text).sets[0].failover_codes;
+    for (code, moves_on) in
+        [(408, true), (486, true), (487, false), (500, true), (503, false), (599, true), (600, false)]
+    {
+        assert_eq!(codes.contains(code), moves_on, "{code}");
+    }
+    assert_eq!(config(&format!("{LISTEN}{SET}failover_codes = []\n")).sets[0].failover_codes, FailoverCodes::NONE);
+}
+
+#[test]
+fn a_set_that_cannot_be_read_is_not_told_again_by_those_who_name_it() {
+    let text = format!("{LISTEN}default_set = 1\n{}", SET.replace("id = 1", "id = \"1\""));
+    assert_eq!(problems(&text), "f:4: set[0].id: found \"1\", allowed: 0 to 4294967295");
+}
+
+#[test]
+fn the_default_set_is_the_only_one_unless_there_are_more_or_a_rule() {
+    let second = SET.replace("id = 1", "id = 2");
+    let rule = "[[rule]]\ndomain = \"a\"\nset = 1\n";
+    for (text, default_set) in [
+        (format!("{LISTEN}{SET}"), Some(SetId(1))),
+        (format!("{LISTEN}{SET}{second}"), None),
+        (format!("{LISTEN}{SET}{rule}"), None),
+        (format!("{LISTEN}default_set = 2\n{SET}{second}{rule}"), Some(SetId(2))),
+        (format!("{LISTEN}default_set = \"b\"\n{SET}{second}name = \"b\"\n"), Some(SetId(2))),
+    ] {
+        assert_eq!(config(&text).default_set, default_set, "{text}");
+    }
+}
+
+#[test]
+fn rules_are_checked() {
+    let cases = [
+        ("", "f:5: rule[0]: found neither set nor reject, allowed: set = 1 (an id or a name) or reject = 403"),
+        ("set = 1\nreject = 403", "f:5: rule[0]: found both set and reject, allowed: one of them"),
+        ("reject = 200", "f:6: rule[0].reject: found 200, allowed: 400 to 699"),
+        ("set = \"bridge\"", "f:6: rule[0].set: found \"bridge\", allowed: a set that exists: 1"),
+        (
+            "set = 1\nmethods = \"invite\"",
+            "f:7: warning: rule[0].methods: found \"invite\", allowed: INVITE, OPTIONS, REGISTER, MESSAGE, SUBSCRIBE, NOTIFY, \
+             PUBLISH, REFER, INFO, UPDATE (did you mean \"INVITE\"?)",
+        ),
+        (
+            "set = 1\nmethods = [\"IN VITE\"]",
+            "f:7: rule[0].methods[0]: found \"IN VITE\", allowed: a method like INVITE",
+        ),
+        ("set = 1\nmethods = []", "f:7: rule[0].methods: found 0 values, allowed: 1 to 1024, or no methods for any"),
+        (
+            "set = 1\nuser_prefix = \"\"",
+            "f:7: rule[0].user_prefix: found \"\", allowed: the start of a user part, like +4930",
+        ),
+        (
+            "set = 1\ndomain = \"a:5060\"",
+            "f:7: rule[0].domain: found \"a:5060\", allowed: a host without a port, like example.com",
+        ),
+        (
+            "set = 1\nsource = [\"192.0.2.0/33\"]",
+            "f:7: rule[0].source[0]: found \"192.0.2.0/33\", allowed: a network like 192.0.2.0/24 or 2001:db8::/32, or an IP address",
+        ),
+        (
+            "set = 1\nheader = { name = \"X\", value = \"a\", prefix = \"b\" }",
+            "f:7: rule[0].header: found both value and prefix, allowed: one of them",
+        ),
+        (
+            "set = 1\nheader = { name = \"X:\", value = \"a\\n\" }",
+            "f:7: rule[0].header.name: found \"X:\", allowed: the name of a header, like X-Tenant\n\
+             f:7: rule[0].header.value: found \"a\\n\", allowed: a text on one line, without white space around it",
+        ),
+        (
+            "set = 1\n[[rule]]\nset = 1",
+            "f:7: warning: rule[1]: found a rule behind one without conditions, allowed: a place above it: that one takes everything",
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(set_problems(&format!("[[rule]]\n{text}")), expected, "{text}");
+    }
+    assert_eq!(
+        problems(&format!("{LISTEN}{SET}name = \"bridges\"\n[[rule]]\nset = \"bridgse\"\n")),
+        "f:7: rule[0].set: found \"bridgse\", allowed: a set that exists: 1 (\"bridges\") (did you mean \"bridges\"?)"
+    );
+}

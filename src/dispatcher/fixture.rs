@@ -1,0 +1,117 @@
+//! One set to select from, for tests.
+
+use core::time::Duration;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::{
+    Admin, Algorithm, DestinationId, DestinationSpec, Exhausted, FailoverCodes, HashInput, Health, Input, Random, Set,
+    SetId, SetSpec, States, Table, Targets,
+};
+use crate::limits::TARGETS_MAX;
+use crate::time::Instant;
+
+/// Every algorithm that there is.
+pub(super) const ALGORITHMS: [Algorithm; 5] = [
+    Algorithm::RoundRobin,
+    Algorithm::Random,
+    Algorithm::Priority,
+    Algorithm::Weight,
+    Algorithm::Hash(HashInput::CallId),
+];
+
+const NOW: Instant = Instant::from_nanos(1);
+
+/// A destination without duid at port 5000 + `number`.
+pub(super) fn destination(number: usize, weight: u32) -> DestinationSpec {
+    let port = 5_000 + u16::try_from(number).unwrap();
+    DestinationSpec {
+        duid: String::new(),
+        uri: format!("sip:192.0.2.1:{port}"),
+        address: SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), port)),
+        weight,
+        priority: 0,
+        disabled: false,
+    }
+}
+
+/// A set of `destinations` with a limit of all targets that there may be.
+pub(super) fn set(id: u32, algorithm: Algorithm, destinations: Vec<DestinationSpec>) -> SetSpec {
+    SetSpec {
+        id: SetId(id),
+        name: String::new(),
+        algorithm,
+        destinations,
+        failover_codes: FailoverCodes::standard(),
+        failover_limit: TARGETS_MAX,
+        answer_timeout: Duration::from_secs(2),
+        exhausted: Exhausted::BestResponse,
+        retry_after_s: 0,
+    }
+}
+
+/// How often each of `count` positions occurs.
+pub(super) fn tally(positions: &[usize], count: usize) -> Vec<usize> {
+    let mut counts = vec![0; count];
+    positions.iter().for_each(|position| counts[*position] += 1);
+    counts
+}
+
+/// A table with set 1, and a random sequence.
+pub(super) struct Bench {
+    table: Table,
+    random: Random,
+}
+
+impl Bench {
+    pub(super) fn new(algorithm: Algorithm, weights: &[u32]) -> Self {
+        Self::with_limit(algorithm, weights, TARGETS_MAX, 1)
+    }
+
+    pub(super) fn with_limit(algorithm: Algorithm, weights: &[u32], failover_limit: usize, seed: u64) -> Self {
+        let destinations = weights.iter().enumerate().map(|(number, weight)| destination(number, *weight));
+        Self::of(SetSpec { failover_limit, ..set(1, algorithm, destinations.collect()) }, seed)
+    }
+
+    pub(super) fn with_priorities(priorities: &[i32]) -> Self {
+        let destinations = priorities.iter().enumerate();
+        let destinations =
+            destinations.map(|(number, priority)| DestinationSpec { priority: *priority, ..destination(number, 1) });
+        Self::of(set(1, Algorithm::Priority, destinations.collect()), 1)
+    }
+
+    fn of(spec: SetSpec, seed: u64) -> Self {
+        Self { table: Table::build(vec![spec], None).unwrap(), random: Random::new(seed) }
+    }
+
+    pub(super) fn set(&self) -> &Set {
+        self.table.set(SetId(1)).unwrap()
+    }
+
+    pub(super) fn states(&self) -> &States {
+        self.table.states()
+    }
+
+    /// The positions that one request tries.
+    pub(super) fn select(&mut self, hash_key: &[u8]) -> Vec<usize> {
+        let mut targets = Targets::new();
+        let set = self.table.set(SetId(1)).unwrap();
+        set.select(self.table.states(), &Input { hash_key }, &mut self.random, &mut targets);
+        targets.iter().map(|target| self.position(*target)).collect()
+    }
+
+    pub(super) fn position(&self, id: DestinationId) -> usize {
+        self.set().destinations.iter().position(|destination| destination.id == id).unwrap()
+    }
+
+    pub(super) fn set_available(&self, position: usize, available: bool) {
+        self.set_health(position, if available { Health::Active } else { Health::Inactive });
+    }
+
+    pub(super) fn set_health(&self, position: usize, health: Health) {
+        self.states().set_health(self.set().destinations[position].state, health, NOW);
+    }
+
+    pub(super) fn set_admin(&self, position: usize, admin: Admin) {
+        self.states().set_admin(self.set().destinations[position].state, admin, NOW);
+    }
+}

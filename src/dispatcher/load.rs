@@ -1,0 +1,143 @@
+//! The load of a call as a token: what is taken must be given back, exactly once.
+//!
+//! # Invariants
+//!
+//! - The load of a destination is the number of its tokens that are out; nothing else changes it.
+//! - A token cannot be copied, and giving it back consumes it. Dropping one any other way is a bug: a panic in debug
+//!   builds, a count in [`leaked_tokens`] in all, which is exported and must read 0.
+
+use core::mem;
+use core::num::NonZeroU32;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::state::{StateIndex, States};
+
+static LEAKED: AtomicU64 = AtomicU64::new(0);
+
+/// Tokens that were dropped instead of given back since the process began: 0, or there is a bug.
+#[must_use]
+pub fn leaked_tokens() -> u64 {
+    LEAKED.load(Ordering::Relaxed)
+}
+
+/// One call's share of a destination's load; 4 bytes, also as `Option<LoadToken>`.
+///
+/// Give it back with [`States::release`] to the states that it was taken from.
+#[must_use = "a token that is not given back counts as load for ever"]
+#[derive(Debug)]
+pub struct LoadToken {
+    /// The slot's number plus one.
+    slot: NonZeroU32,
+}
+
+impl LoadToken {
+    /// The destination whose load it is.
+    #[must_use]
+    pub const fn state(&self) -> StateIndex {
+        StateIndex::new(self.slot.get() - 1)
+    }
+}
+
+impl Drop for LoadToken {
+    fn drop(&mut self) {
+        LEAKED.fetch_add(1, Ordering::Relaxed);
+        // A panic that is already under way may drop tokens; a second one would hide it.
+        debug_assert!(std::thread::panicking(), "a load token of slot {} was dropped", self.slot.get() - 1);
+    }
+}
+
+impl States {
+    /// Adds one to the load of a destination whose table the caller holds.
+    pub fn take_load(&self, index: StateIndex) -> LoadToken {
+        self.slot(index).load.fetch_add(1, Ordering::Relaxed);
+        LoadToken { slot: NonZeroU32::MIN.saturating_add(index.value()) }
+    }
+
+    /// Takes back one token and its one of load.
+    pub fn release(&self, token: LoadToken) {
+        let load_before = self.slot(token.state()).load.fetch_sub(1, Ordering::Relaxed);
+        debug_assert!(load_before > 0, "a token of other states");
+        mem::forget(token);
+    }
+
+    /// Live tokens of one destination.
+    #[must_use]
+    pub fn load(&self, index: StateIndex) -> u64 {
+        self.slot(index).load.load(Ordering::Relaxed)
+    }
+
+    /// Live tokens of all destinations, also of those that no table holds any more: what an audit compares with the
+    /// tokens that it finds. Exact when nobody takes or gives meanwhile.
+    #[must_use]
+    pub fn total_load(&self) -> u64 {
+        self.slots().map(|slot| slot.load.load(Ordering::Relaxed)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic;
+    use std::sync::Mutex;
+    use std::thread;
+
+    use super::*;
+
+    /// Leaks are counted for the whole process, so the tests that look at the count take turns.
+    static TURN: Mutex<()> = Mutex::new(());
+
+    #[test]
+    fn a_token_takes_four_bytes_also_when_optional() {
+        assert_eq!(size_of::<LoadToken>(), 4);
+        assert_eq!(size_of::<Option<LoadToken>>(), 4);
+    }
+
+    #[test]
+    fn the_load_is_the_number_of_tokens_that_are_out() {
+        let _turn = TURN.lock();
+        let leaked = leaked_tokens();
+        let states = States::new();
+        let (one, other) = (StateIndex::new(0), StateIndex::new(65_535));
+        let tokens = [states.take_load(one), states.take_load(one), states.take_load(other)];
+        assert_eq!(tokens.each_ref().map(LoadToken::state), [one, one, other]);
+        assert_eq!((states.load(one), states.load(other), states.total_load()), (2, 1, 3));
+        tokens.into_iter().for_each(|token| states.release(token));
+        assert_eq!((states.load(one), states.load(other), states.total_load()), (0, 0, 0));
+        assert_eq!(leaked_tokens(), leaked);
+    }
+
+    #[test]
+    fn eight_threads_that_take_and_release_leave_no_load() {
+        let states = States::new();
+        thread::scope(|scope| {
+            for shard in 0..8 {
+                let states = &states;
+                scope.spawn(move || churn(states, shard));
+            }
+        });
+        assert_eq!(states.total_load(), 0);
+    }
+
+    fn churn(states: &States, shard: u32) {
+        let mut held = Vec::new();
+        for step in 0..20_000_u32 {
+            held.push(states.take_load(StateIndex::new((step + shard) % 5)));
+            if held.len() > 16 {
+                states.release(held.swap_remove(step as usize % 16));
+            }
+        }
+        assert!(states.total_load() >= held.len() as u64);
+        held.into_iter().for_each(|token| states.release(token));
+    }
+
+    #[test]
+    fn a_token_that_is_dropped_is_a_counted_leak_and_a_panic_in_debug_builds() {
+        let _turn = TURN.lock();
+        let leaked = leaked_tokens();
+        let states = States::new();
+        let token = states.take_load(StateIndex::new(3));
+        let dropped = panic::catch_unwind(panic::AssertUnwindSafe(|| drop(token)));
+        assert_eq!(dropped.is_err(), cfg!(debug_assertions));
+        assert_eq!(leaked_tokens(), leaked + 1);
+        assert_eq!(states.load(StateIndex::new(3)), 1);
+    }
+}

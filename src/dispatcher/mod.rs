@@ -1,0 +1,53 @@
+//! Which destinations a request tries, in which order, and what is known about each: lock-free, and blind to SIP.
+//!
+//! # Policy
+//!
+//! - A [`Table`] is one immutable snapshot: sets, their destinations, how each set orders them. A reload builds the next
+//!   one from the previous one; nobody ever changes a table in place.
+//! - What changes while calls flow (health, admin, load, counters) lives in [`States`], a slab of atomics that outlives
+//!   every reload. A destination keeps its slot for as long as its set and its duid stay the same.
+//! - Selection returns the **whole** ordered target set of a request at once ([`Set::select`]): available ones only, no
+//!   duplicates, at most `failover_limit`. Failover looks each target up again with [`Table::destination`] when its turn
+//!   comes, so a table that was published in between is obeyed.
+//! - Health is what evidence says, admin what an operator said. Neither ever undoes the other.
+//! - The load of a call is a [`LoadToken`], taken and given back exactly once.
+//!
+//! # Invariants
+//!
+//! - Selection takes no lock, reads no clock, allocates nothing, and blocks on nobody. Building a table allocates.
+//! - A slot is used again only when no table holds it and no token is out; its generation then changes, so a
+//!   [`DestinationId`] from before names nothing rather than the wrong destination.
+//! - Randomness comes from the caller's [`Random`]; the same seed, table and sequence of calls give the same targets.
+//!
+//! # Absent
+//!
+//! No socket, no SIP message, no name resolution, no timer: the caller says what to hash and when something happened.
+
+mod check;
+#[cfg(test)]
+mod fixture;
+mod hash;
+mod load;
+mod priority;
+mod random;
+mod round_robin;
+mod select;
+mod set;
+mod spec;
+mod standing;
+mod state;
+mod table;
+mod targets;
+mod uniform;
+mod weight;
+
+pub use check::TableError;
+pub use load::{LoadToken, leaked_tokens};
+pub use random::Random;
+pub use select::Input;
+pub use set::{Destination, Set};
+pub use spec::{Algorithm, DestinationSpec, Exhausted, FailoverCodes, HashInput, SetId, SetSpec};
+pub use standing::{Admin, Health};
+pub use state::{Counters, DestinationId, StateIndex, States};
+pub use table::Table;
+pub use targets::Targets;

@@ -1,0 +1,292 @@
+//! Weight: requests in proportion to weights of any scale, exact and smooth, over all shards together.
+//!
+//! All shards count on one counter, and every number of it belongs to one request. The numbers go round a cycle of
+//! W = (sum of the weights) / (their greatest common divisor) turns in which each destination has exactly its share, so
+//! its share is exact over any W consecutive numbers. The cycle is written down turn by turn where it is short; a long
+//! one is computed: steps of W divided by the golden ratio, made coprime to W, visit every point of 0..W once and
+//! evenly, and a binary search in the running sums says whose point it is.
+//!
+//! A turn that falls on an unavailable destination is passed over, which leaves the turns of the others in proportion to
+//! their weights. After too many such turns, and for failover, a destination is drawn at random in proportion to the
+//! weights of those that are open. Weight 0 comes last, in file order: only when no other is left.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::random::{GOLDEN, Random};
+use super::select::Draft;
+use super::set::Destination;
+
+/// Longest cycle that is written down, turns (4 bytes each).
+const WRITTEN_TURNS_MAX: u64 = 1_024;
+
+/// Turns that one request may pass over.
+const PASSED_OVER_MAX: usize = 16;
+
+/// Draws over the whole set before a pass over the set looks for the open ones; sets up to this size get the pass at once.
+const DRAWS_MAX: usize = 16;
+
+/// The shares of a set's destinations.
+#[derive(Debug)]
+pub(super) struct Shares {
+    members: Vec<Member>,
+    /// Positions of weight 0.
+    reserve: Vec<usize>,
+    /// W; 0 when no destination has a weight.
+    turns: u64,
+    cycle: Cycle,
+}
+
+/// A destination with a weight.
+#[derive(Debug)]
+struct Member {
+    position: usize,
+    weight: u64,
+    /// First point of 0..W that is no longer its own.
+    end: u64,
+}
+
+/// Which point of 0..W each turn visits.
+#[derive(Debug)]
+enum Cycle {
+    /// The member of each turn.
+    Written(Vec<u32>),
+    /// Every turn goes this far.
+    Stride(u64),
+}
+
+impl Shares {
+    pub(super) fn new(destinations: &[Destination]) -> Self {
+        let (reserve, weighted): (Vec<usize>, Vec<usize>) =
+            (0..destinations.len()).partition(|position| destinations[*position].weight == 0);
+        let weight = |position: usize| u64::from(destinations[position].weight);
+        let divisor = weighted.iter().fold(0, |divisor, position| gcd(divisor, weight(*position)));
+        let mut turns = 0;
+        let members = weighted.into_iter().map(|position| {
+            let weight = weight(position) / divisor;
+            turns += weight;
+            Member { position, weight, end: turns }
+        });
+        let members: Vec<Member> = members.collect();
+        Self { cycle: Cycle::new(&members, turns), members, reserve, turns }
+    }
+
+    /// Offers the destination whose turn it is, then others by weight, then those of weight 0.
+    pub(super) fn draft(&self, draft: &mut Draft<'_>, counter: &AtomicU64, random: &mut Random) {
+        if let Some(first) = self.claim(draft, counter) {
+            draft.offer(first);
+        }
+        for _ in 0..draft.room() {
+            let Some(next) = self.draw(draft, random) else { break };
+            draft.offer(next);
+        }
+        draft.offer_all(self.reserve.iter().copied());
+    }
+
+    /// The available destination whose turn it is; none when too many turns in a row fall on unavailable ones.
+    fn claim(&self, draft: &Draft<'_>, counter: &AtomicU64) -> Option<usize> {
+        let mut turns = (0..PASSED_OVER_MAX).map_while(|_| self.at_turn(counter.fetch_add(1, Ordering::Relaxed)));
+        turns.find(|position| draft.is_available(*position))
+    }
+
+    /// Whose turn `turn` is; nobody's when nobody has a weight.
+    fn at_turn(&self, turn: u64) -> Option<usize> {
+        let turn = turn.checked_rem(self.turns)?;
+        let member = match &self.cycle {
+            Cycle::Written(members) => self.members.get(*members.get(turn as usize)? as usize),
+            Cycle::Stride(stride) => self.at_point(mul_mod(turn, *stride, self.turns)),
+        };
+        member.map(|member| member.position)
+    }
+
+    fn at_point(&self, point: u64) -> Option<&Member> {
+        self.members.get(self.members.partition_point(|member| member.end <= point))
+    }
+
+    /// An open destination at random, in proportion to the weights of the open ones.
+    fn draw(&self, draft: &Draft<'_>, random: &mut Random) -> Option<usize> {
+        if draft.len() >= self.members.len() {
+            return None;
+        }
+        let draws = if self.members.len() > DRAWS_MAX { DRAWS_MAX } else { 0 };
+        let mut drawn = (0..draws).filter_map(|_| self.at_point(random.below(self.turns)));
+        let open = drawn.find(|member| draft.is_open(member.position)).map(|member| member.position);
+        open.or_else(|| self.sample(draft, random))
+    }
+
+    /// The same in one pass: every open destination takes the place of the one before with probability weight/sum so far.
+    fn sample(&self, draft: &Draft<'_>, random: &mut Random) -> Option<usize> {
+        let mut sum = 0;
+        let mut chosen = None;
+        for member in self.members.iter().filter(|member| draft.is_open(member.position)) {
+            sum += member.weight;
+            if random.below(sum) < member.weight {
+                chosen = Some(member.position);
+            }
+        }
+        chosen
+    }
+}
+
+impl Cycle {
+    fn new(members: &[Member], turns: u64) -> Self {
+        if turns <= WRITTEN_TURNS_MAX { Self::Written(written(members)) } else { Self::Stride(stride(turns)) }
+    }
+}
+
+/// Every member has `weight` turns, due in the middles of as many equal parts of the cycle; whoever is due first is next.
+fn written(members: &[Member]) -> Vec<u32> {
+    let due = |weight: u64, nth: u64| ((2 * nth + 1) << 32) / weight;
+    let turns_of = |(index, member): (usize, &Member)| {
+        let weight = member.weight;
+        (0..weight).map(move |nth| (due(weight, nth), index as u32))
+    };
+    let mut turns: Vec<(u64, u32)> = members.iter().enumerate().flat_map(turns_of).collect();
+    turns.sort_unstable();
+    turns.into_iter().map(|(_, index)| index).collect()
+}
+
+/// The number next to `turns` divided by the golden ratio that has no divisor in common with `turns`.
+fn stride(turns: u64) -> u64 {
+    let ideal = ((u128::from(turns) * u128::from(GOLDEN)) >> 64) as u64;
+    (ideal..turns).find(|stride| gcd(*stride, turns) == 1).unwrap_or(1)
+}
+
+fn mul_mod(a: u64, b: u64, modulus: u64) -> u64 {
+    match a.checked_mul(b) {
+        Some(product) => product % modulus,
+        None => (u128::from(a) * u128::from(b) % u128::from(modulus)) as u64,
+    }
+}
+
+const fn gcd(a: u64, b: u64) -> u64 {
+    let (mut a, mut b) = (a, b);
+    while b > 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::dispatcher::Algorithm;
+    use crate::dispatcher::fixture::{Bench, tally};
+
+    fn firsts(bench: &mut Bench, requests: usize) -> Vec<usize> {
+        (0..requests).map(|_| bench.select(b"")[0]).collect()
+    }
+
+    /// Fails unless every `window` consecutive picks give destination i exactly `shares[i]`.
+    #[track_caller]
+    fn assert_exact_in_every_window(drawn: &[usize], shares: &[usize]) {
+        let window: usize = shares.iter().sum();
+        let mut counts = tally(&drawn[..window], shares.len());
+        for (old, new) in drawn.iter().zip(&drawn[window..]) {
+            assert_eq!(counts, shares);
+            counts[*old] -= 1;
+            counts[*new] += 1;
+        }
+        assert_eq!(counts, shares);
+    }
+
+    #[test]
+    fn shares_are_exact_in_every_window_of_the_sum_of_weights() {
+        for weights in [&[1, 2, 3][..], &[7, 1, 992], &[1], &[1, 1, 1], &[5_000, 1, 2_222], &[1_023, 1, 1]] {
+            let shares: Vec<usize> = weights.iter().map(|weight| *weight as usize).collect();
+            let mut bench = Bench::new(Algorithm::Weight, weights);
+            let drawn = firsts(&mut bench, 3 * shares.iter().sum::<usize>() + 1);
+            assert_exact_in_every_window(&drawn, &shares);
+        }
+    }
+
+    #[test]
+    fn weights_of_any_scale_are_reduced_to_the_smallest_cycle() {
+        let mut bench = Bench::new(Algorithm::Weight, &[1_000_000_000, 2_000_000_000, 3_000_000_000]);
+        assert_exact_in_every_window(&firsts(&mut bench, 60), &[1, 2, 3]);
+    }
+
+    #[test]
+    fn a_short_cycle_mixes_the_turns() {
+        let mut bench = Bench::new(Algorithm::Weight, &[1, 2, 3]);
+        assert_eq!(firsts(&mut bench, 6), [2, 1, 0, 2, 1, 2]);
+    }
+
+    #[test]
+    fn a_long_cycle_is_smooth() {
+        // Shares of 1/2, 1/3 and 1/6: no 12 picks in a row may be off by more than two.
+        let mut bench = Bench::new(Algorithm::Weight, &[300_001, 200_000, 100_000]);
+        let drawn = firsts(&mut bench, 20_000);
+        for window in drawn.windows(12) {
+            let counts = tally(window, 3);
+            assert!(counts.iter().zip([6_usize, 4, 2]).all(|(count, fair)| count.abs_diff(fair) <= 2), "{counts:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn shares_of_any_weights_are_exact(weights in prop::collection::vec(0_u32..700, 1..9)) {
+            let sum: u32 = weights.iter().sum();
+            prop_assume!(sum > 0);
+            let shares: Vec<usize> = weights.iter().map(|weight| *weight as usize).collect();
+            let drawn = firsts(&mut Bench::new(Algorithm::Weight, &weights), sum as usize + 40);
+            assert_exact_in_every_window(&drawn, &shares);
+        }
+
+        #[test]
+        fn a_long_cycle_visits_every_point_once(turns in 1_025_u64..200_000) {
+            let stride = stride(turns);
+            prop_assert_eq!(gcd(stride, turns), 1);
+            let off = stride.abs_diff((turns as f64 * 0.618_033_988_75) as u64);
+            prop_assert!(off < 64, "off by {}", off);
+        }
+    }
+
+    #[test]
+    fn products_beyond_64_bits_are_right() {
+        let modulus = (1 << 48) - 59;
+        assert_eq!(mul_mod(modulus - 1, modulus - 1, modulus), 1);
+        assert_eq!(mul_mod(3, 5, 7), 1);
+    }
+
+    #[test]
+    fn the_share_of_a_lost_destination_goes_to_the_others_by_weight() {
+        let mut bench = Bench::new(Algorithm::Weight, &[1, 2, 3, 6]);
+        bench.set_available(3, false);
+        assert_eq!(tally(&firsts(&mut bench, 600), 4), [100, 200, 300, 0]);
+    }
+
+    #[test]
+    fn with_nearly_all_weight_lost_the_rest_still_share_by_weight() {
+        let mut bench = Bench::new(Algorithm::Weight, &[1, 3, 1_000_000]);
+        bench.set_available(2, false);
+        let counts = tally(&firsts(&mut bench, 40_000), 3);
+        assert!(counts[0].abs_diff(10_000) < 500 && counts[2] == 0, "{counts:?}");
+    }
+
+    #[test]
+    fn failover_goes_by_weight_in_small_and_in_large_sets() {
+        for others in [2, 30] {
+            // Position 0 has all turns but some; what follows it must be 3 times as often a heavy one as a light one.
+            let mut weights = vec![100_000];
+            weights.extend((0..others).map(|other| if other % 2 == 0 { 1 } else { 3 }));
+            let mut bench = Bench::with_limit(Algorithm::Weight, &weights, 2, 5);
+            let heavy = (0..20_000).filter(|_| bench.select(b"")[1].is_multiple_of(2)).count();
+            assert!(heavy.abs_diff(15_000) < 450, "{others}: {heavy}");
+        }
+    }
+
+    #[test]
+    fn weight_zero_gets_requests_only_when_no_other_is_left() {
+        let mut bench = Bench::new(Algorithm::Weight, &[0, 2, 0, 1]);
+        for _ in 0..30 {
+            let targets = bench.select(b"");
+            assert_eq!(targets[2..], [0, 2]);
+        }
+        bench.set_available(1, false);
+        bench.set_available(3, false);
+        assert_eq!(bench.select(b""), [0, 2]);
+    }
+}

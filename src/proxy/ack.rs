@@ -1,0 +1,52 @@
+//! ACK: absorbed for a final response of ours or of this hop, passed on for a 2xx (RFC 3261 §17.2.1, §13; RFC 6026 §7.1).
+
+use super::forward::Parts;
+use super::request::Incoming;
+use super::route::Plan;
+use super::slab::Id;
+use super::transaction::ServerEvent;
+use super::{Proxy, Turn};
+
+impl Proxy {
+    /// An ACK with the branch of an INVITE that we know.
+    pub(super) fn ack_for(&mut self, turn: &mut Turn<'_>, id: Id, incoming: &Incoming<'_>) {
+        // RFC 6026 §7.1: in Accepted it is passed up, since only a 2xx was sent; RFC 3261 §17.2.1: in Completed it is absorbed.
+        if self.server_event(turn, id, ServerEvent::Ack) {
+            self.forward_ack(turn, incoming);
+        }
+    }
+
+    /// An ACK for a 2xx goes end to end, without state, by its Route (RFC 3261 §16.11: the same branch each time).
+    pub(super) fn forward_ack(&mut self, turn: &mut Turn<'_>, incoming: &Incoming<'_>) {
+        let message = incoming.message;
+        let own_tag = self.own_tag(message.call_id(), message.text(incoming.from.tag));
+        let hop = match Plan::new(message, &self.names, &self.keys) {
+            // RFC 3261 §8.2.7: it acknowledges an answer that we gave without state.
+            _ if !incoming.in_dialog() || message.text(incoming.to.tag) == own_tag => None,
+            // RFC 3261 §16.3: what may not be forwarded is dropped, for an ACK is never answered.
+            Ok(plan) if self.check(incoming).is_ok() => {
+                self.ack_address(incoming, &plan).map(|address| (plan, address))
+            }
+            _ => None,
+        };
+        let Some((plan, address)) = hop else {
+            self.stats.stray_acks += 1;
+            return;
+        };
+        let Some(socket) = self.leaves_by(incoming.socket, &plan, address) else {
+            self.stats.unresolvable += 1;
+            return;
+        };
+        let received = self.keys.hash((message.text(incoming.via.branch), message.call_id(), message.head.cseq_number));
+        let branch = self.keys.stateless_branch(received, self.fingerprint(incoming));
+        let parts = Parts { branch: &branch, socket, cookie: None };
+        turn.out.push(socket, address, |arena| self.write_request(incoming, &plan, &parts, arena));
+    }
+
+    fn ack_address(&self, incoming: &Incoming<'_>, plan: &Plan) -> Option<std::net::SocketAddr> {
+        let bytes = incoming.message.bytes;
+        let uri = plan.next.map_or(plan.uri, |next| next.uri);
+        let to_us = plan.next.is_none() && self.names.is_us(uri.host.of(bytes), uri.port);
+        if to_us { None } else { uri.address(bytes).filter(|address| super::request::may_be_target(*address)) }
+    }
+}

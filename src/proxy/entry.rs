@@ -1,0 +1,202 @@
+//! What the tables of a shard hold: server transactions with their response contexts, and client transactions.
+
+use super::buffers::Buffer;
+use super::deadlines::Deadlines;
+use super::settings::SocketId;
+use super::slab::Id;
+use super::transaction::{
+    Actions, ClientEvent, ServerEvent, invite_client, invite_server, non_invite_client, non_invite_server,
+};
+use crate::dispatcher::{DestinationId, LoadToken, SetId, Targets};
+use crate::sip::Status;
+use smallvec::SmallVec;
+use std::net::SocketAddr;
+
+/// The state of a server transaction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ServerMachine {
+    Invite(invite_server::State),
+    NonInvite(non_invite_server::State),
+}
+
+impl ServerMachine {
+    /// Takes the step that the tables say; `None`, and no change, when the event is not expected.
+    pub(crate) fn step(&mut self, event: ServerEvent) -> Option<Actions> {
+        let (next, actions) = match *self {
+            Self::Invite(state) => {
+                invite_server::step(state, event).map(|(next, actions)| (Self::Invite(next), actions))
+            }
+            Self::NonInvite(state) => {
+                non_invite_server::step(state, event).map(|(next, actions)| (Self::NonInvite(next), actions))
+            }
+        }?;
+        *self = next;
+        Some(actions)
+    }
+
+    pub(crate) const fn is_invite(self) -> bool {
+        matches!(self, Self::Invite(_))
+    }
+
+    pub(crate) const fn is_terminated(self) -> bool {
+        matches!(
+            self,
+            Self::Invite(invite_server::State::Terminated) | Self::NonInvite(non_invite_server::State::Terminated)
+        )
+    }
+
+    /// Whether no final response was sent yet.
+    pub(crate) const fn is_unanswered(self) -> bool {
+        matches!(
+            self,
+            Self::Invite(invite_server::State::Proceeding)
+                | Self::NonInvite(non_invite_server::State::Trying | non_invite_server::State::Proceeding)
+        )
+    }
+}
+
+/// The state of a client transaction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ClientMachine {
+    Invite(invite_client::State),
+    NonInvite(non_invite_client::State),
+}
+
+impl ClientMachine {
+    /// Takes the step that the tables say; `None`, and no change, when the event is not expected.
+    pub(crate) fn step(&mut self, event: ClientEvent) -> Option<Actions> {
+        let (next, actions) = match *self {
+            Self::Invite(state) => {
+                invite_client::step(state, event).map(|(next, actions)| (Self::Invite(next), actions))
+            }
+            Self::NonInvite(state) => {
+                non_invite_client::step(state, event).map(|(next, actions)| (Self::NonInvite(next), actions))
+            }
+        }?;
+        *self = next;
+        Some(actions)
+    }
+
+    pub(crate) const fn is_invite(self) -> bool {
+        matches!(self, Self::Invite(_))
+    }
+
+    pub(crate) const fn is_terminated(self) -> bool {
+        matches!(
+            self,
+            Self::Invite(invite_client::State::Terminated) | Self::NonInvite(non_invite_client::State::Terminated)
+        )
+    }
+
+    /// Whether a provisional came and no final yet: what a CANCEL may be sent for (RFC 3261 §9.1).
+    pub(crate) const fn is_proceeding(self) -> bool {
+        matches!(
+            self,
+            Self::Invite(invite_client::State::Proceeding) | Self::NonInvite(non_invite_client::State::Proceeding)
+        )
+    }
+
+    /// Whether no final response came yet.
+    pub(crate) const fn is_unanswered(self) -> bool {
+        self.is_proceeding()
+            || matches!(
+                self,
+                Self::Invite(invite_client::State::Calling) | Self::NonInvite(non_invite_client::State::Trying)
+            )
+    }
+}
+
+/// A server transaction and what the proxy core knows of its request.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) machine: ServerMachine,
+    /// Its place in the index.
+    pub(crate) key: u64,
+    /// The request as received. Gone for a moment while it is worked on.
+    pub(crate) request: Option<Buffer>,
+    /// The last response sent, for retransmission.
+    pub(crate) response: Option<Buffer>,
+    /// Where the request came from.
+    pub(crate) source: SocketAddr,
+    /// Where responses go.
+    pub(crate) reply_to: SocketAddr,
+    /// The socket that the request came in on; responses leave by it (RFC 3581 §4).
+    pub(crate) socket: SocketId,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) context: ResponseContext,
+}
+
+/// RFC 3261 §16.6, §16.7: the branches of one request and the best response so far.
+#[derive(Debug, Default)]
+pub(crate) struct ResponseContext {
+    /// The set that it was dispatched to; `None` when its Route or Request-URI said where it goes.
+    pub(crate) set: Option<SetId>,
+    /// The target set, in order.
+    pub(crate) targets: Targets,
+    /// How many of them were tried or passed over.
+    pub(crate) tried: u8,
+    /// Client transactions that exist.
+    pub(crate) branches: SmallVec<[Id; 2]>,
+    /// How many of them may still bring the final response.
+    pub(crate) pending: u8,
+    /// The best final response so far (RFC 3261 §16.7 item 6), as received.
+    pub(crate) best: Option<(Status, Buffer)>,
+    /// Challenges of 401 and 407 responses that are not the best one (RFC 3261 §16.7 item 7): raw header lines.
+    pub(crate) challenges: Option<Buffer>,
+    /// A branch gave nothing at all.
+    pub(crate) timed_out: bool,
+    /// The caller sent CANCEL.
+    pub(crate) cancelled: bool,
+    /// A 6xx came: no new branches (RFC 3261 §16.7 item 5).
+    pub(crate) global_failure: bool,
+    /// Any final response was passed on.
+    pub(crate) answered: bool,
+    /// The dialog that this INVITE began.
+    pub(crate) dialog: Option<Id>,
+    /// The dialog, and the hash of the far tag, that this BYE ends.
+    pub(crate) ends: Option<(Id, u32)>,
+    /// An initial INVITE that was dispatched: it counts as a call.
+    pub(crate) is_call: bool,
+}
+
+/// What a client transaction is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Purpose {
+    /// A branch of its server transaction's request.
+    Branch,
+    /// The CANCEL of this branch.
+    Cancel(Id),
+}
+
+/// Whether a branch is to be cancelled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cancel {
+    No,
+    /// As soon as a provisional response comes (RFC 3261 §9.1).
+    Wanted,
+    /// It was sent, by a client transaction of its own when there was room for one.
+    Sent(Option<Id>),
+}
+
+/// A client transaction: one branch, or the CANCEL of one.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) machine: ClientMachine,
+    pub(crate) purpose: Purpose,
+    /// The server transaction that it serves.
+    pub(crate) server: Id,
+    /// Where it was sent.
+    pub(crate) address: SocketAddr,
+    /// By which socket.
+    pub(crate) socket: SocketId,
+    /// What was sent.
+    pub(crate) sent: Option<Buffer>,
+    /// The destination, when the dispatcher chose it.
+    pub(crate) destination: Option<DestinationId>,
+    /// The call load that this branch puts on its destination.
+    pub(crate) token: Option<LoadToken>,
+    pub(crate) cancel: Cancel,
+    /// Whether its final response is still waited for before the context may go on: not after it was given up.
+    pub(crate) is_pending: bool,
+    pub(crate) deadlines: Deadlines,
+}

@@ -1,0 +1,206 @@
+//! FLOOR 1b: the call path of one shard, sans-IO: `(now, datagram) -> bytes to send`.
+//!
+//! [`Proxy`] is one value per shard, `&mut self` all the way down. It is told what happened (`handle_*`) and appends what is to
+//! be sent to an [`Outbox`]; [`Proxy::poll_timeout`] says when it wants to be called next. The loop around it:
+//!
+//! 1. read the clock once; hold the published [`Policy`] for the turn;
+//! 2. each datagram of a call that this shard owns ([`owner_of`]): [`Proxy::handle_datagram`];
+//! 3. each ICMP or send error: [`Proxy::handle_send_error`];
+//! 4. due timers: [`Proxy::handle_timeout`]; then send the outbox and clear it.
+//!
+//! The rooms: `request` and `checks` (RFC 3261 §16.3), `route` (§16.4-16.5), `forward` (§16.6), `response` and `context`
+//! (§16.7), `server` and `client` (§17, driven by the tables in `transaction`), `dialog` (§12), `timeout` (§17 timers).
+//!
+//! Absent: sockets, a clock, seeds of its own, `Arc`, locks, async, DNS, and any allocation per message in the steady state.
+
+mod ack;
+mod branch;
+mod buffers;
+mod checks;
+mod client;
+mod context;
+mod deadlines;
+mod dialog;
+mod entry;
+mod forward;
+mod names;
+mod outbox;
+mod owner;
+mod reject;
+mod request;
+mod response;
+mod route;
+mod rules;
+mod server;
+pub mod settings;
+mod slab;
+mod stats;
+mod timeout;
+mod timer;
+mod transaction;
+
+pub use branch::PROBE_BRANCH;
+pub use outbox::{Outbox, Transmit};
+pub use owner::{ShardId, owner_of};
+pub use settings::*;
+pub use stats::{Defects, Stats};
+
+use crate::dispatcher::Random;
+use crate::limits;
+use crate::sip::{Splice, Start, scan};
+use crate::time::Instant;
+use branch::Keys;
+use buffers::Buffers;
+use deadlines::Owner;
+use dialog::Dialogs;
+use entry::{Client, Server};
+use hashbrown::HashTable;
+use names::Names;
+use slab::{Id, Slab};
+use std::net::SocketAddr;
+use timer::Wheel;
+
+/// One received datagram.
+#[derive(Clone, Copy, Debug)]
+pub struct Datagram<'a> {
+    /// Who sent it.
+    pub source: SocketAddr,
+    /// By which listen address it came in.
+    pub socket: SocketId,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+}
+
+/// What one turn works with: the time, the published policy, and where messages go.
+struct Turn<'a> {
+    now: Instant,
+    policy: &'a Policy,
+    out: &'a mut Outbox,
+}
+
+/// The transactions and dialogs of one shard.
+#[derive(Debug)]
+pub struct Proxy {
+    settings: Settings,
+    names: Names,
+    keys: Keys,
+    random: Random,
+    servers: Slab<Server>,
+    clients: Slab<Client>,
+    dialogs: Dialogs,
+    /// Server transactions by the hash of what RFC 3261 §17.2.3 matches. The hash is keyed and 64 bits wide: two requests that
+    /// share it are not to be expected in the life of a process, so it stands for the key itself.
+    index: HashTable<(u64, Id)>,
+    wheel: Wheel<Owner>,
+    buffers: Buffers,
+    splice: Splice,
+    /// Header lines of an answer in the making.
+    scratch: Vec<u8>,
+    /// Server transactions without a final response.
+    unanswered: usize,
+    draining: bool,
+    stats: Stats,
+    defects: Defects,
+}
+
+impl Proxy {
+    /// A shard without calls. `seed` keys its hashes, branches and random choices: it must be unpredictable from outside and
+    /// differ from shard to shard and start to start.
+    #[must_use]
+    pub fn new(settings: Settings, shard: ShardId, seed: u64, now: Instant) -> Self {
+        let keys = Keys::new(seed ^ u64::from(shard.index).rotate_left(32));
+        let first_generation = keys.hash(b"generation") as u32;
+        let clients_max = settings.transactions_max * limits::BRANCHES_PER_TRANSACTION;
+        Self {
+            names: Names::new(&settings),
+            random: Random::new(keys.hash(b"random")),
+            keys,
+            servers: Slab::with_capacity_max(settings.transactions_max, first_generation),
+            clients: Slab::with_capacity_max(clients_max, first_generation),
+            dialogs: Dialogs::new(settings.dialogs_max, first_generation),
+            index: HashTable::new(),
+            wheel: Wheel::new(now, settings.transactions_max + clients_max + settings.dialogs_max),
+            buffers: Buffers::new(settings.stored_bytes_max),
+            splice: Splice::new(),
+            scratch: Vec::with_capacity(limits::DATAGRAM_BYTES_MAX),
+            unanswered: 0,
+            draining: false,
+            stats: Stats::default(),
+            defects: Defects::default(),
+            settings,
+        }
+    }
+
+    /// A datagram of a call that this shard owns, or one whose Call-ID nobody can read.
+    pub fn handle_datagram(&mut self, now: Instant, policy: &Policy, datagram: Datagram<'_>, out: &mut Outbox) {
+        let message = scan(datagram.bytes);
+        let mut turn = Turn { now, policy, out };
+        if let Some(defect) = message.defect {
+            return self.reject_defect(&mut turn, &message, datagram, defect);
+        }
+        match message.head.start {
+            Start::Request(method) => self.request(&mut turn, &message, method, datagram),
+            Start::Response(status) => self.response(&mut turn, &message, status),
+            // A message without defect has a start line; the defect table has the others.
+            Start::Noise => {}
+        }
+    }
+
+    /// When [`Proxy::handle_timeout`] is wanted next; `None` while nothing waits.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.wheel.next_deadline()
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// How often each defect was met so far.
+    #[must_use]
+    pub const fn defects(&self) -> &Defects {
+        &self.defects
+    }
+
+    /// Server transactions, finished ones that still absorb retransmissions included.
+    #[must_use]
+    pub fn transactions(&self) -> usize {
+        self.servers.len()
+    }
+
+    /// Server transactions without a final response.
+    #[must_use]
+    pub const fn pending_transactions(&self) -> usize {
+        self.unanswered
+    }
+
+    /// Dialog slots in use.
+    #[must_use]
+    pub fn dialogs(&self) -> usize {
+        self.dialogs.len()
+    }
+
+    /// Bytes of stored messages.
+    #[must_use]
+    pub fn stored_bytes(&self) -> usize {
+        self.buffers.in_use_bytes()
+    }
+
+    /// From now on new requests outside dialogs are refused with 503 and Retry-After; everything that runs goes on.
+    pub const fn drain(&mut self) {
+        self.draining = true;
+    }
+}
+
+impl Drop for Proxy {
+    /// The process, or a test's world, ends with calls in it: their load ends with them.
+    fn drop(&mut self) {
+        let clients: Vec<_> = self.clients.iter().map(|(id, _)| id).collect();
+        for id in clients {
+            core::mem::forget(self.clients.get_mut(id).and_then(|client| client.token.take()));
+        }
+        self.dialogs.forget_tokens();
+    }
+}

@@ -1,0 +1,153 @@
+//! Answers that need no transaction (RFC 3261 §8.2.7): what is wrong, full, or meant for us alone.
+
+use super::checks::{Refusal, unsupported};
+use super::request::Incoming;
+use super::{Datagram, Proxy, Turn};
+use crate::sip::{Blame, Defect, Message, Method, Reply, Start, Status, reply, reply_address};
+
+/// Retry-After of a refusal for lack of room or because we stop, seconds.
+const RETRY_AFTER_S: u32 = 10;
+/// Methods that go through us; others do too, this is what an OPTIONS answer says (RFC 3261 §11.2).
+const ALLOW: &[u8] =
+    b"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, SUBSCRIBE, NOTIFY, PUBLISH, INFO, REFER, MESSAGE, \
+                       UPDATE\r\nAccept: application/sdp\r\n";
+
+impl Proxy {
+    /// What is wrong with the message decides: a request is answered, an ACK, a response or noise is dropped.
+    pub(super) fn reject_defect(
+        &mut self,
+        turn: &mut Turn<'_>,
+        message: &Message<'_>,
+        datagram: Datagram<'_>,
+        defect: Defect,
+    ) {
+        self.defects.0[defect as usize] += 1;
+        let Blame::Reject(status, phrase) = defect.blame() else { return };
+        match message.head.start {
+            // RFC 3261 §17.1.1.3: an ACK is never answered, however broken; §18.3: nor is a response.
+            Start::Request(method) if method != Method::Ack => self.reply(turn, message, datagram, status, phrase),
+            _ => {}
+        }
+    }
+
+    pub(super) fn refuse(&mut self, turn: &mut Turn<'_>, incoming: &Incoming<'_>, refusal: Refusal) {
+        self.scratch.clear();
+        match refusal {
+            Refusal::BadExtension => unsupported(incoming.message, &mut self.scratch),
+            Refusal::Loop => self.stats.loops += 1,
+            Refusal::Vias(defect) => self.defects.0[defect as usize] += 1,
+            Refusal::TooManyHops | Refusal::MaxBreadth => {}
+        }
+        self.reply_with_scratch(turn, incoming.message, incoming.datagram(), refusal.status(), "");
+    }
+
+    /// 503 with Retry-After: no room, no destination, or stopping.
+    pub(super) fn refuse_for_now(&mut self, turn: &mut Turn<'_>, incoming: &Incoming<'_>, retry_after_s: u32) {
+        self.scratch.clear();
+        retry_after(retry_after_s, &mut self.scratch);
+        self.reply_with_scratch(turn, incoming.message, incoming.datagram(), Status::SERVICE_UNAVAILABLE, "");
+    }
+
+    pub(super) fn refuse_full(&mut self, turn: &mut Turn<'_>, incoming: &Incoming<'_>) {
+        self.stats.refused_full += 1;
+        self.refuse_for_now(turn, incoming, RETRY_AFTER_S);
+    }
+
+    pub(super) fn refuse_draining(&mut self, turn: &mut Turn<'_>, incoming: &Incoming<'_>) {
+        self.stats.refused_draining += 1;
+        self.refuse_for_now(turn, incoming, RETRY_AFTER_S);
+    }
+
+    /// RFC 3261 §11.2: an OPTIONS that asks us.
+    pub(super) fn answer_options(&mut self, turn: &mut Turn<'_>, incoming: &Incoming<'_>) {
+        self.scratch.clear();
+        self.scratch.extend_from_slice(ALLOW);
+        self.reply_with_scratch(turn, incoming.message, incoming.datagram(), Status::OK, "");
+    }
+
+    pub(super) fn reply(
+        &mut self,
+        turn: &mut Turn<'_>,
+        message: &Message<'_>,
+        datagram: Datagram<'_>,
+        status: Status,
+        phrase: &str,
+    ) {
+        self.scratch.clear();
+        self.reply_with_scratch(turn, message, datagram, status, phrase);
+    }
+
+    /// Answers `message` with the header lines in `scratch`, unless it is an ACK (RFC 3261 §17.1.1.3).
+    fn reply_with_scratch(
+        &mut self,
+        turn: &mut Turn<'_>,
+        message: &Message<'_>,
+        datagram: Datagram<'_>,
+        status: Status,
+        reason: &str,
+    ) {
+        let Some(address) = reply_address(message, datagram.source) else { return };
+        if message.method() == Some(Method::Ack) {
+            return;
+        }
+        self.stats.stateless_replies += 1;
+        let from_tag = message.from().map(|from| message.text(from.tag)).unwrap_or_default();
+        let to_tag = self.own_tag(message.call_id(), from_tag);
+        server_line(&self.settings.server, &mut self.scratch);
+        let answer = Reply { status, reason, to_tag: &to_tag, headers: &self.scratch };
+        let splice = &mut self.splice;
+        turn.out.push(datagram.socket, address, |arena| reply(message, datagram.source, &answer, splice, arena));
+    }
+
+    /// The To tag of our own answers in this call: an ACK that brings it back is for us (RFC 3261 §8.2.7).
+    pub(super) fn own_tag(&self, call_id: &[u8], from_tag: &[u8]) -> [u8; 8] {
+        self.keys.to_tag(self.keys.hash((call_id, from_tag)))
+    }
+}
+
+/// `Retry-After`, when it is not 0.
+pub(super) fn retry_after(seconds: u32, out: &mut Vec<u8>) {
+    if seconds > 0 {
+        out.extend_from_slice(b"Retry-After: ");
+        push_number(seconds, out);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// `Server`, when one is configured.
+pub(super) fn server_line(server: &str, out: &mut Vec<u8>) {
+    if !server.is_empty() {
+        out.extend_from_slice(b"Server: ");
+        out.extend_from_slice(server.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// A decimal number.
+pub(super) fn push_number(mut number: u32, out: &mut Vec<u8>) {
+    let mut digits = [0; 10];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_they_are_read() {
+        for number in [0, 7, 10, 4_294_967_295] {
+            let mut out = Vec::new();
+            push_number(number, &mut out);
+            assert_eq!(out, number.to_string().as_bytes());
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What the call path counts.
+
+use crate::sip::Defect;
+use crate::stats::counters;
+
+counters! {
+    /// Counters of one shard's call path. They only grow.
+    pub struct Stats {
+        /// Requests received, retransmissions and ACK included.
+        requests,
+        /// Responses received.
+        responses,
+        /// Requests that an existing transaction absorbed.
+        request_retransmissions,
+        /// Server transactions created.
+        transactions_created,
+        /// Initial INVITEs dispatched to a set.
+        calls,
+        /// Initial INVITEs that got a 2xx.
+        calls_answered,
+        /// Initial INVITEs that ended with another final answer than 2xx, CANCELled ones included.
+        calls_failed,
+        /// Requests moved on to the next target of their set.
+        failovers,
+        /// Client branches given up because nothing answered within the set's `answer_timeout`.
+        answer_timeouts,
+        /// Client transactions that ended by Timer B or F.
+        transaction_timeouts,
+        /// INVITE branches that ended by Timer C or the early lifetime.
+        timer_c,
+        /// Requests that could not be sent, or drew an ICMP error.
+        request_send_errors,
+        /// Responses that could not be sent, or drew an ICMP error.
+        response_send_errors,
+        /// Our own retransmissions of requests.
+        retransmissions_sent,
+        /// Our own retransmissions of final responses.
+        response_retransmissions_sent,
+        /// Responses without a matching transaction: dropped (RFC 6026 §7.3).
+        stray_responses,
+        /// Responses whose top Via is not ours: dropped (RFC 3261 §18.1.2).
+        foreign_responses,
+        /// ACKs that nothing waits for and nothing routes: dropped.
+        stray_acks,
+        /// Requests answered by ourselves without a transaction.
+        stateless_replies,
+        /// Requests refused because a table or buffer is full.
+        refused_full,
+        /// New requests refused because we are stopping.
+        refused_draining,
+        /// Requests whose set had no destination available.
+        no_destination,
+        /// Requests that no rule takes.
+        unrouted,
+        /// Requests whose next hop is a name or an address that no listen socket reaches.
+        unresolvable,
+        /// Loops found (RFC 5393).
+        loops,
+        /// Dialogs created.
+        dialogs_created,
+        /// Dialogs that ended by their lifetime instead of BYE.
+        dialogs_expired,
+        /// In-dialog requests whose cookie names no dialog of ours; they follow their Route all the same.
+        dialog_misses,
+        /// 2xx beyond `limits::FORKS_MAX` tags in one dialog.
+        forks_beyond_limit,
+        /// Messages that ought not to exist: a bug of ours.
+        bugs,
+    }
+}
+
+/// How often each [`Defect`] was met, by its number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Defects(pub [u64; Defect::COUNT]);
+
+impl Default for Defects {
+    fn default() -> Self {
+        Self([0; Defect::COUNT])
+    }
+}
