@@ -97,7 +97,7 @@ impl Default for ProberSettings {
     fn default() -> Self {
         Self {
             core: None,
-            interval: Duration::from_secs(5),
+            interval: Duration::ZERO,
             timeout: Duration::from_secs(2),
             method: Method::Options,
             from: String::from("sip:siplane@localhost"),

@@ -65,9 +65,26 @@ impl Keys {
 
     /// The client transaction that a branch of ours names; `None` when we did not write it.
     pub(crate) fn transaction(&self, branch: &[u8]) -> Option<Id> {
-        let words = branch.strip_prefix(TRANSACTION_BRANCH).filter(|rest| rest.len() == 32)?;
+        self.named(branch, TRANSACTION_BRANCH)
+    }
+
+    /// The branch of a probe: `id` is the prober's own numbering.
+    pub(crate) fn probe_branch(&self, id: Id) -> BranchText {
+        let mut text = self.branch(id, 0);
+        text[..8].copy_from_slice(PROBE_BRANCH);
+        text[24..32].copy_from_slice(&hex(self.check(b'p', id)));
+        text
+    }
+
+    /// The probe that a branch of ours names; `None` when we did not write it.
+    pub(crate) fn probe(&self, branch: &[u8]) -> Option<Id> {
+        self.named(branch, PROBE_BRANCH)
+    }
+
+    fn named(&self, branch: &[u8], start: &[u8]) -> Option<Id> {
+        let words = branch.strip_prefix(start).filter(|rest| rest.len() == 32)?;
         let id = Id { index: unhex(&words[..8])?, generation: unhex(&words[8..16])? };
-        (unhex(&words[16..24])? == self.check(b's', id)).then_some(id)
+        (unhex(&words[16..24])? == self.check(start[7], id)).then_some(id)
     }
 
     /// The cookie of dialog `id`.
@@ -135,6 +152,16 @@ mod tests {
         }
         assert_eq!(Keys::new(8).transaction(&branch), None);
         assert_eq!(keys.transaction(b"z9hG4bKs"), None);
+    }
+
+    #[test]
+    fn the_branch_of_a_probe_is_no_calls() {
+        let keys = Keys::new(7);
+        let id = Id { index: 3, generation: 4 };
+        let branch = keys.probe_branch(id);
+        assert!(branch.starts_with(PROBE_BRANCH));
+        assert_eq!((keys.probe(&branch), keys.transaction(&branch)), (Some(id), None));
+        assert_eq!(keys.probe(&keys.branch(id, 0)), None);
     }
 
     #[test]

@@ -45,7 +45,9 @@ impl Proxy {
         self.edit_max_forwards(incoming);
         plan.cuts.iter().for_each(|cut| self.splice.remove(*cut));
         self.edit_strict(incoming, plan);
-        self.splice.write(message.bytes, message.end(), out);
+        // RFC 3261 §7.5: empty lines before the request are not passed on.
+        let whole = Span { start: message.head.method.start, end: message.end() as u32 };
+        self.splice.write_part(message.bytes, whole, out);
     }
 
     /// RFC 3261 §16.6 item 2: the Request-URI. Untouched but for what §16.4 and a strict next hop ask for.

@@ -14,7 +14,7 @@
 //! Absent: sockets, a clock, seeds of its own, `Arc`, locks, async, DNS, and any allocation per message in the steady state.
 
 mod ack;
-mod branch;
+pub(crate) mod branch;
 mod buffers;
 mod checks;
 mod client;
@@ -33,11 +33,11 @@ mod route;
 mod rules;
 mod server;
 pub mod settings;
-mod slab;
+pub(crate) mod slab;
 mod stats;
 mod timeout;
-mod timer;
-mod transaction;
+pub(crate) mod timer;
+pub(crate) mod transaction;
 
 pub use branch::PROBE_BRANCH;
 pub use outbox::{Outbox, Transmit};

@@ -23,6 +23,12 @@ impl Proxy {
             self.stats.stray_responses += 1;
             return;
         };
+        let only_via = via.next.is_none() && message.head.via_lines == 1;
+        if only_via && self.clients.get(id).is_some_and(|client| client.purpose == Purpose::Branch) {
+            // RFC 3261 §16.7 item 3: without another Via it is not for forwarding; what it answers had one.
+            self.stats.stray_responses += 1;
+            return;
+        }
         self.client_response(turn, id, message, status);
     }
 

@@ -284,6 +284,8 @@ impl Scanner<'_> {
 
     fn header_lines(&mut self, from: usize) -> Result<(), Defect> {
         let mut at = from;
+        // RFC 3261 §7.3.1: only header lines can be continued.
+        self.check(!matches!(self.bytes.get(from), Some(b' ' | b'\t')), Defect::StartLine);
         for _ in 0..limits::HEADER_LINES_MAX {
             self.head.headers_end = at as u32;
             if at > limits::HEAD_BYTES_MAX {
@@ -534,6 +536,7 @@ mod tests {
         assert_eq!(of("INVITE <sip:a> SIP/2.0"), Some(Defect::StartLine));
         assert_eq!(of("INVITE sip:a SIP/7.0"), Some(Defect::Version));
         assert_eq!(of("invite sip:a SIP/2.0"), Some(Defect::CSeqMethod));
+        assert_eq!(of("INVITE sip:a SIP/2.0\r\n folded: on"), Some(Defect::StartLine));
         assert_eq!(of("SIP/2.0 99 x"), Some(Defect::StatusCode));
         assert_eq!(of("SIP/2.0 4294967301 x"), Some(Defect::StatusCode));
         assert_eq!(of("SIP/2.0 200"), None);

@@ -4,6 +4,10 @@
 
 mod expectations;
 mod extra;
+mod proxy;
+#[path = "../scenario/world.rs"]
+#[allow(dead_code, reason = "the scripted timelines use all of it")]
+mod world;
 
 use expectations::{Expectation, Kind, Outcome, RFC4475};
 use extra::EXTRA;

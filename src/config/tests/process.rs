@@ -150,8 +150,8 @@ fn the_keys_of_the_process_are_checked() {
         ),
         ("[prober]\ninterval_ms = 1000", ""),
         (
-            "[prober]\ntimeout_ms = 6000",
-            "f:3: warning: prober.timeout_ms: found 6000, allowed: less than interval_ms (5000), or probes pile up",
+            "[prober]\ninterval_ms = 5000\ntimeout_ms = 6000",
+            "f:4: warning: prober.timeout_ms: found 6000, allowed: less than interval_ms (5000), or probes pile up",
         ),
         ("[prober]\nmethod = \"INVITE\"", "f:3: prober.method: found \"INVITE\", allowed: OPTIONS, INFO"),
         (
@@ -201,7 +201,7 @@ fn a_longer_timer_c_keeps_early_dialogs_as_long_and_a_longer_t1_stretches_t2() {
 
 #[test]
 fn a_file_with_warnings_alone_can_be_used_and_brings_them_along() {
-    let config = config(&format!("{LISTEN}{SET}[prober]\ntimeout_ms = 5000\n"));
+    let config = config(&format!("{LISTEN}{SET}[prober]\ninterval_ms = 5000\ntimeout_ms = 5000\n"));
     assert!(!config.warnings.has_errors() && !config.warnings.is_empty());
     assert_eq!((config.warnings.len(), config.warnings.iter().next().map(|w| w.kind)), (1, Some(Kind::Warning)));
 }

@@ -1,0 +1,57 @@
+//! A probe as it is written.
+
+use crate::proxy::branch::BranchText;
+
+/// What all probes share.
+#[derive(Clone, Debug)]
+pub(super) struct Template {
+    /// `OPTIONS`, or another method without a dialog.
+    pub(super) method: String,
+    /// From URI without brackets.
+    pub(super) from: String,
+    /// User-Agent; none when empty.
+    pub(super) user_agent: String,
+}
+
+impl Template {
+    /// Appends the probe of `uri`, sent from `sent_by` (RFC 3261 §8.1.1: the headers that every request carries).
+    pub(super) fn write(&self, uri: &str, sent_by: &str, branch: &BranchText, out: &mut Vec<u8>) {
+        let unique = String::from_utf8_lossy(&branch[8..32]);
+        let branch = String::from_utf8_lossy(branch);
+        let Self { method, from, user_agent } = self;
+        let text = format!(
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {sent_by};branch={branch}\r\nMax-Forwards: 70\r\nFrom: <{from}>;tag={unique}\r\n\
+             To: <{uri}>\r\nCall-ID: {unique}@{sent_by}\r\nCSeq: 1 {method}\r\n"
+        );
+        out.extend_from_slice(text.as_bytes());
+        if !user_agent.is_empty() {
+            out.extend_from_slice(format!("User-Agent: {user_agent}\r\n").as_bytes());
+        }
+        out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::branch::Keys;
+    use crate::proxy::slab::Id;
+    use crate::sip::{Method, scan};
+
+    #[test]
+    fn a_probe_is_a_complete_request() {
+        // RFC 3261 §8.1.1
+        let template = Template { method: "OPTIONS".into(), from: "sip:x@h".into(), user_agent: "siplane".into() };
+        let branch = Keys::new(1).probe_branch(Id { index: 1, generation: 2 });
+        let mut out = Vec::new();
+        template.write("sip:[2001:db8::1]:5060", "192.0.2.1:5060", &branch, &mut out);
+        let message = scan(&out);
+        assert_eq!((message.defect, message.method()), (None, Some(Method::Options)));
+        let via = message.top_via().unwrap();
+        assert_eq!(
+            (message.text(via.host), via.port, message.text(via.branch)),
+            (&b"192.0.2.1"[..], Some(5060), &branch[..])
+        );
+        assert!(message.from().unwrap().tag.is_set() && !message.to().unwrap().tag.is_set());
+    }
+}
