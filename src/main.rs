@@ -1,1 +1,7 @@
-fn main() {}
+//! The siplane program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    siplane::cli::main()
+}

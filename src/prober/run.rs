@@ -10,11 +10,21 @@ use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A response to a probe, as a shard received it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Answer {
-    /// The message.
-    pub bytes: Vec<u8>,
+/// What became of a probe.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum News<'a> {
+    /// This response came.
+    Response(&'a [u8]),
+    /// An ICMP error came for this probe, or for what the error quotes of it.
+    Unreachable(&'a [u8]),
+}
+
+/// Where news comes from: the shards receive it, since probes leave by their sockets.
+pub trait NewsSource: Send + 'static {
+    /// Sleeps until there is news, at most `timeout`.
+    fn wait(&self, timeout: Duration);
+    /// Gives all news that is there.
+    fn drain(&self, read: &mut dyn FnMut(News<'_>));
 }
 
 /// What the prober's thread needs.
@@ -25,18 +35,17 @@ pub struct ProberPlan {
     pub policy: Arc<ArcSwap<Policy>>,
     /// Duplicates of the listen sockets, in the order of the listen addresses.
     pub sockets: Vec<UdpSocket>,
-    /// The core to run on; `None`: any.
-    pub core: Option<usize>,
+    /// The core to run on.
+    pub core: usize,
     /// Set when the thread shall end.
     pub stop: Arc<AtomicBool>,
 }
 
-/// Probes until it is told to stop. `now` reads the clock, `next_answer` takes a response from the shards' queue; a shard that puts
-/// one there unparks this thread.
-pub fn run(plan: ProberPlan, now: impl Fn() -> Instant, mut next_answer: impl FnMut() -> Option<Answer>) {
+/// Probes until it is told to stop. `now` reads the clock.
+pub fn run(plan: ProberPlan, now: impl Fn() -> Instant, news: &impl NewsSource) {
     let ProberPlan { mut prober, policy, sockets, core, stop } = plan;
-    if let Some(core) = core {
-        core_affinity::set_for_current(core_affinity::CoreId { id: core });
+    if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
+        tracing::warn!(core, "the prober cannot be pinned to its core");
     }
     let mut out = Outbox::new();
     let mut current = policy.load_full();
@@ -47,14 +56,15 @@ pub fn run(plan: ProberPlan, now: impl Fn() -> Instant, mut next_answer: impl Fn
             current = policy.load_full();
             prober.set_table(at, &current.table);
         }
-        while let Some(answer) = next_answer() {
-            prober.handle_answer(at, &current.table, &answer.bytes);
-        }
+        news.drain(&mut |one| match one {
+            News::Response(bytes) => prober.handle_answer(at, &current.table, bytes),
+            News::Unreachable(probe) => prober.handle_unreachable(at, &current.table, probe),
+        });
         prober.handle_timeout(at, &current.table, &mut out);
         send(&sockets, &mut out);
         tell(&mut prober);
         let due = prober.poll_timeout().map_or(limits::IDLE_WAIT_MAX, |due| due.saturating_since(now()));
-        std::thread::park_timeout(due.clamp(Duration::from_micros(100), limits::IDLE_WAIT_MAX));
+        news.wait(due.min(limits::IDLE_WAIT_MAX));
     }
 }
 

@@ -9,7 +9,7 @@ use crate::proxy::timer::{TimerId, Wheel};
 use crate::proxy::transaction::non_invite_client::{State, step};
 use crate::proxy::transaction::{Actions, ClientEvent};
 use crate::proxy::{Listen, Outbox, SocketId, Timers};
-use crate::sip::{Status, scan};
+use crate::sip::{Status, Via, scan};
 use crate::time::Instant;
 use core::time::Duration;
 use std::collections::HashMap;
@@ -165,21 +165,33 @@ impl Prober {
 
     /// A response with a probe's branch came to some shard.
     pub fn handle_answer(&mut self, now: Instant, table: &Table, bytes: &[u8]) {
-        let message = scan(bytes);
-        let (Some(status), Ok(via)) = (message.status(), message.top_via()) else { return };
-        let Some(branch) = self.keys.probe(message.text(via.branch)) else { return };
-        let Some(id) = self.entries.id_at(branch.index) else { return };
-        let Some(probe) = self.entries.get_mut(id).and_then(|entry| entry.probe.as_mut()) else { return };
-        if probe.branch != branch {
-            return;
-        }
+        let Some(status) = scan(bytes).status() else { return };
         let event = if status.is_provisional() { ClientEvent::Provisional } else { ClientEvent::Success };
-        let Some((state, actions)) = step(probe.state, event) else { return };
-        probe.state = state;
+        let Some((id, actions)) = self.probe_event(bytes, event) else { return };
         if actions.has(Actions::STOP_RETRANSMIT) {
             self.finished(now, id, table, Some(status));
             self.file(id);
         }
+    }
+
+    /// An ICMP error came for `probe`, or for what the error quotes of it (RFC 3261 §18.4): it fails at once.
+    pub fn handle_unreachable(&mut self, now: Instant, table: &Table, probe: &[u8]) {
+        let Some((id, actions)) = self.probe_event(probe, ClientEvent::TransportError) else { return };
+        if actions.has(Actions::FAIL) {
+            self.finished(now, id, table, None);
+            self.file(id);
+        }
+    }
+
+    /// The step of the probe that the top Via of `bytes` names, when it is still under way.
+    fn probe_event(&mut self, bytes: &[u8], event: ClientEvent) -> Option<(Id, Actions)> {
+        let via = Via::parse(bytes, scan(bytes).head.via.value)?;
+        let branch = self.keys.probe(via.branch.of(bytes))?;
+        let id = self.entries.id_at(branch.index)?;
+        let probe = self.entries.get_mut(id)?.probe.as_mut().filter(|probe| probe.branch == branch)?;
+        let (state, actions) = step(probe.state, event)?;
+        probe.state = state;
+        Some((id, actions))
     }
 
     /// What has changed since it was last asked.
@@ -311,6 +323,7 @@ mod tests {
         out: Outbox,
         answer: Option<&'static str>,
         probes: u32,
+        unreachable: bool,
     }
 
     impl World {
@@ -330,7 +343,7 @@ mod tests {
             let (table, now) = (table(), Instant::from_nanos(1));
             let mut prober = Prober::new(settings, Timers::default(), vec![listen], 3, now);
             prober.set_table(now, &table);
-            Self { prober, table, now, out: Outbox::new(), answer: None, probes: 0 }
+            Self { prober, table, now, out: Outbox::new(), answer: None, probes: 0, unreachable: false }
         }
 
         fn run(&mut self, time: Duration) -> Vec<Health> {
@@ -342,6 +355,13 @@ mod tests {
                     self.out.iter().map(|transmit| String::from_utf8_lossy(transmit.bytes).into_owned()).collect();
                 self.out.clear();
                 self.probes += sent.len() as u32;
+                for request in sent.iter().filter(|_| self.unreachable) {
+                    self.prober.handle_unreachable(
+                        self.now,
+                        &self.table,
+                        &request.as_bytes()[..request.len().min(200)],
+                    );
+                }
                 for request in sent.iter().filter(|_| self.answer.is_some()) {
                     let line = request.lines().next().unwrap();
                     let answer = request.replacen(line, &format!("SIP/2.0 {}", self.answer.unwrap()), 1);
@@ -365,6 +385,15 @@ mod tests {
         assert_eq!(world.run(Duration::from_secs(5)), [Health::Trying, Health::Inactive]);
         world.answer = Some("404 Not Found");
         assert_eq!(world.run(Duration::from_secs(5)), [Health::Active], "a configured code is as good as a 2xx");
+    }
+
+    #[test]
+    fn an_unreachable_destination_is_found_without_waiting() {
+        // RFC 3261 §18.4
+        let mut world = World::new();
+        world.unreachable = true;
+        assert_eq!(world.run(Duration::from_secs(5)), [Health::Trying, Health::Inactive]);
+        assert!((4..=6).contains(&world.probes), "no probe is repeated: {}", world.probes);
     }
 
     #[test]

@@ -42,6 +42,8 @@ impl Proxy {
         self.edit_start_line(incoming, plan);
         self.new_lines(incoming, parts);
         self.splice.insert_bytes(message.head.headers, &self.scratch);
+        self.own_via(parts);
+        self.splice.insert_bytes(message.head.via.line.start, &self.scratch);
         self.edit_max_forwards(incoming);
         plan.cuts.iter().for_each(|cut| self.splice.remove(*cut));
         self.edit_strict(incoming, plan);
@@ -80,14 +82,19 @@ impl Proxy {
         self.splice.insert_bytes(message.head.routes_end, &self.scratch);
     }
 
-    /// Our Via and Record-Route above all headers, and what is missing (RFC 3261 §16.6 items 3, 4, 8; RFC 5393 §5.3.3).
+    /// RFC 3261 §16.6 item 8: our Via, right above the others: simple readers take adjacent lines for all of them.
+    fn own_via(&mut self, parts: &Parts<'_>) {
+        self.scratch.clear();
+        self.scratch.extend_from_slice(self.names.via(parts.socket));
+        self.scratch.extend_from_slice(parts.branch);
+        self.scratch.extend_from_slice(b"\r\n");
+    }
+
+    /// Our Record-Route above all headers, and what is missing (RFC 3261 §16.6 items 3, 4; RFC 5393 §5.3.3).
     fn new_lines(&mut self, incoming: &Incoming<'_>, parts: &Parts<'_>) {
         let (head, names) = (&incoming.message.head, &self.names);
         let lines = &mut self.scratch;
         lines.clear();
-        lines.extend_from_slice(names.via(parts.socket));
-        lines.extend_from_slice(parts.branch);
-        lines.extend_from_slice(b"\r\n");
         if incoming.method.record_routes() {
             // RFC 3261 §16.6 item 4: where the sockets differ, a value for each side, ours towards the next hop on top.
             let double = parts.socket != incoming.socket;

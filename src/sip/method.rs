@@ -59,6 +59,28 @@ impl Method {
         }
     }
 
+    /// Its name on the wire; empty for [`Method::Other`], whose name only the message knows.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Invite => "INVITE",
+            Self::Ack => "ACK",
+            Self::Bye => "BYE",
+            Self::Cancel => "CANCEL",
+            Self::Options => "OPTIONS",
+            Self::Register => "REGISTER",
+            Self::Prack => "PRACK",
+            Self::Subscribe => "SUBSCRIBE",
+            Self::Notify => "NOTIFY",
+            Self::Publish => "PUBLISH",
+            Self::Info => "INFO",
+            Self::Refer => "REFER",
+            Self::Message => "MESSAGE",
+            Self::Update => "UPDATE",
+            Self::Other => "",
+        }
+    }
+
     /// Whether a proxy that stays in the path must or may well put a Record-Route into it (RFC 3261 §16.6.4).
     #[must_use]
     pub const fn record_routes(self) -> bool {

@@ -1,0 +1,56 @@
+//! The command line: what was typed becomes a call of the server.
+
+mod check;
+mod run;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Where the config is looked for when no file is named.
+const DEFAULT_CONFIG: &str = "/etc/siplane/siplane.toml";
+
+/// siplane: a SIP dispatcher.
+///
+/// It stands between carriers and media servers, SBCs or voice bridges, picks a destination for every new call, fails over when that
+/// one cannot take it, and keeps the rest of the call on its path.
+#[derive(Parser, Debug)]
+#[command(
+    name = "siplane",
+    version,
+    after_help = "\
+Examples:
+  siplane demo                                   see it work, on this machine alone
+  siplane check --config /etc/siplane/siplane.toml
+  siplane run --config /etc/siplane/siplane.toml
+
+Signals: SIGTERM or SIGINT lets running transactions finish (shutdown_timeout_s), a second one ends at once."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Take calls until SIGTERM or SIGINT.
+    Run(ConfigArgument),
+    /// Read the config and tell every problem at once; exit status 1 if it cannot be used.
+    Check(ConfigArgument),
+}
+
+#[derive(clap::Args, Debug)]
+struct ConfigArgument {
+    /// Config file [default: /etc/siplane/siplane.toml if it is there, else the built-in one, which config/siplane.toml shows]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Does what the command line says.
+#[must_use]
+pub fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Run(ConfigArgument { config }) => run::run(config),
+        Command::Check(ConfigArgument { config }) => check::check(config),
+    }
+}

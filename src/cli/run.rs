@@ -1,0 +1,56 @@
+//! `siplane run`.
+
+use super::check;
+use crate::config::LogLevel;
+use crate::server::{Server, ServerError, Shutdown};
+use core::time::Duration;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Takes calls until a signal ends it.
+pub(super) fn run(named: Option<PathBuf>) -> ExitCode {
+    let (config, name) = match check::read(named) {
+        Ok(read) => read,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::FAILURE;
+        }
+    };
+    start_log(config.log.level);
+    tracing::info!(config = %name, "starting");
+    for warning in config.warnings.iter() {
+        tracing::warn!("{warning}");
+    }
+    let signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| ServerError::System("signals", error));
+    match signals.and_then(|signals| serve(config, signals)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("siplane: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(config: crate::config::Config, mut signals: Signals) -> Result<(), ServerError> {
+    let server = Server::start(config)?;
+    while signals.pending().next().is_none() {
+        server.check()?;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    tracing::info!("stopping: no new calls, running transactions finish");
+    match server.shut_down(|| signals.pending().next().is_some()) {
+        Shutdown::Drained => tracing::info!("stopped"),
+        Shutdown::CutOff(left) => tracing::warn!(transactions = left, "stopped with transactions unfinished"),
+    }
+    Ok(())
+}
+
+/// To standard error; the `RUST_LOG` variable, when set, says more exactly what is told.
+pub(super) fn start_log(level: LogLevel) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level.as_str()));
+    // A second start of the log, as in tests, changes nothing.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}

@@ -1,0 +1,294 @@
+//! Wiring only: what is started in which order, and ended in which.
+//!
+//! Start: table → sockets, bound in shard order → shards → prober. End: the shards drain and end together, then the prober.
+
+use crate::config::{Config, ProberSettings, ShardsPlan as CoresWish};
+use crate::dispatcher::{Table, TableError};
+use crate::prober::{self, News, NewsSource, ProbeSettings, Prober, ProberPlan};
+use crate::proxy::{Policy, Settings};
+use crate::shard::{self, Lifecycle, OpenError, Phase, ProbeOutcome, ProbeSink, ShardCounters, ShardHandle};
+use crate::shard::{ShardsInput, ShardsPlan, Snapshot, StartError, clock};
+use arc_swap::ArcSwap;
+use core::fmt;
+use core::time::Duration;
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::{self, JoinHandle};
+
+/// A running siplane.
+#[derive(Debug)]
+pub struct Server {
+    policy: Arc<ArcSwap<Policy>>,
+    lifecycle: Arc<Lifecycle>,
+    counters: Vec<Arc<ShardCounters>>,
+    ended: Receiver<Result<(), StartError>>,
+    prober: Option<JoinHandle<()>>,
+    stop_prober: Arc<AtomicBool>,
+    shutdown_timeout: Duration,
+}
+
+/// How a shutdown ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shutdown {
+    /// Every running transaction got its final response.
+    Drained,
+    /// The bound was reached, or a second signal came, with this many transactions unfinished.
+    CutOff(u64),
+}
+
+/// Why siplane cannot start, or ended by itself.
+#[derive(Debug)]
+pub enum ServerError {
+    /// The sets are not a table.
+    Table(TableError),
+    /// A core that is not there.
+    Core {
+        /// The one asked for.
+        wanted: usize,
+        /// Those that this process may use.
+        available: Vec<usize>,
+    },
+    /// An address cannot be listened on.
+    Open(OpenError),
+    /// A shard cannot run, or ended by itself.
+    Shard(StartError),
+    /// The system refuses something else: what, and why.
+    System(&'static str, std::io::Error),
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Table(error) => write!(f, "{error}"),
+            Self::Core { wanted, available } => {
+                write!(f, "core {wanted} is not there; this process may use {available:?}")
+            }
+            Self::Open(error) => write!(f, "{error}"),
+            Self::Shard(error) => write!(f, "{error}"),
+            Self::System(what, error) => write!(f, "{what}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ServerError {}
+
+impl Server {
+    /// Starts everything that `config` asks for; calls are taken when this returns.
+    ///
+    /// # Errors
+    /// See [`ServerError`]; nothing runs then.
+    pub fn start(config: Config) -> Result<Self, ServerError> {
+        let table = Table::build(config.sets, None).map_err(ServerError::Table)?;
+        let policy = Policy { table, rules: config.rules, default_set: config.default_set };
+        let policy = Arc::new(ArcSwap::from_pointee(policy));
+        let cores = Cores::choose(&config.shards, config.prober.core)?;
+        let sockets = shard::open_all(&config.settings.listen, cores.shards.len()).map_err(ServerError::Open)?;
+        let duplicates = sockets.first().map(|first| first.duplicate_for_sending());
+        let sending = duplicates.transpose().map_err(|error| ServerError::System("probe sockets", error))?;
+        let answers = Arc::new(ProbeSink::new().map_err(|error| ServerError::System("probe mailbox", error))?);
+        let lifecycle = Arc::new(Lifecycle::new(cores.shards.len()));
+        let plan = ShardsPlan { cores: cores.shards.clone() };
+        let input = ShardsInput {
+            settings: config.settings.clone(),
+            policy: Arc::clone(&policy),
+            sockets,
+            probe_answers: Arc::clone(&answers),
+            lifecycle: Arc::clone(&lifecycle),
+        };
+        let handles = shard::start(&plan, input).map_err(ServerError::Shard)?;
+        let stop_prober = Arc::new(AtomicBool::new(false));
+        let mut server = Self {
+            counters: handles.iter().map(|handle| Arc::clone(handle.counters())).collect(),
+            ended: join_all(handles),
+            policy,
+            lifecycle,
+            prober: None,
+            stop_prober,
+            shutdown_timeout: config.shutdown_timeout,
+        };
+        if !config.prober.interval.is_zero() {
+            let sockets = sending.unwrap_or_default();
+            server.start_prober(&config.settings, &config.prober, cores.prober, sockets, answers)?;
+        }
+        tracing::info!(shards = ?cores.shards, listen = ?listened(&config.settings), "ready");
+        Ok(server)
+    }
+
+    fn start_prober(
+        &mut self,
+        settings: &Settings,
+        wish: &ProberSettings,
+        core: usize,
+        sockets: Vec<UdpSocket>,
+        answers: Arc<ProbeSink>,
+    ) -> Result<(), ServerError> {
+        let seed = clock::seed().map_err(|error| ServerError::System("random numbers", error))?;
+        let probing = ProbeSettings {
+            interval: wish.interval,
+            timeout: wish.timeout,
+            method: String::from(wish.method.name()),
+            from: wish.from.clone(),
+            user_agent: settings.server.clone(),
+            probing_threshold: wish.probing_threshold,
+            inactive_threshold: wish.inactive_threshold,
+            reply_codes: wish.reply_codes.clone(),
+        };
+        let prober = Prober::new(probing, settings.timers, settings.listen.clone(), seed, clock::now());
+        let (policy, stop) = (Arc::clone(&self.policy), Arc::clone(&self.stop_prober));
+        let plan = ProberPlan { prober, policy, sockets, core, stop };
+        let thread = thread::Builder::new().name(String::from("prober"));
+        let thread = thread.spawn(move || prober::run(plan, clock::now, &Answers(answers)));
+        self.prober = Some(thread.map_err(|error| ServerError::System("prober thread", error))?);
+        Ok(())
+    }
+
+    /// The sum of what the shards have counted, at most 100 ms old.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        ShardCounters::total(self.counters.iter().map(Arc::as_ref))
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policy.load_full()
+    }
+
+    /// An error when the shards have ended by themselves.
+    ///
+    /// # Errors
+    /// What the first shard that ended says.
+    pub fn check(&self) -> Result<(), ServerError> {
+        match self.ended.try_recv() {
+            Ok(Err(error)) => Err(ServerError::Shard(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses new calls, finishes running transactions, and ends: at the latest after the config's `shutdown_timeout_s`, or when
+    /// `hurry` says so.
+    pub fn shut_down(mut self, mut hurry: impl FnMut() -> bool) -> Shutdown {
+        let deadline = clock::now() + self.shutdown_timeout;
+        self.lifecycle.advance(Phase::Draining);
+        let mut outcome = Shutdown::Drained;
+        while let Err(RecvTimeoutError::Timeout) = self.ended.recv_timeout(Duration::from_millis(20)) {
+            if outcome == Shutdown::Drained && (clock::now() >= deadline || hurry()) {
+                outcome = Shutdown::CutOff(self.snapshot().levels.pending_transactions);
+                self.lifecycle.advance(Phase::Stopped);
+            }
+        }
+        self.stop_prober.store(true, Ordering::Release);
+        if let Some(prober) = self.prober.take()
+            && prober.join().is_err()
+        {
+            tracing::error!("the prober's thread panicked");
+        }
+        outcome
+    }
+}
+
+/// Tells when all shards have ended: with the first error, if any.
+fn join_all(handles: Vec<ShardHandle>) -> Receiver<Result<(), StartError>> {
+    let (tell, ended) = channel();
+    thread::spawn(move || {
+        let outcome = handles.into_iter().map(ShardHandle::join).fold(Ok(()), Result::and);
+        // Nobody listens any more only when the process ends.
+        let _ = tell.send(outcome);
+    });
+    ended
+}
+
+fn listened(settings: &Settings) -> Vec<String> {
+    settings.listen.iter().map(|listen| listen.address.to_string()).collect()
+}
+
+/// The shards' mailbox for the prober, as the prober knows it.
+struct Answers(Arc<ProbeSink>);
+
+impl NewsSource for Answers {
+    fn wait(&self, timeout: Duration) {
+        self.0.wait(timeout);
+    }
+
+    fn drain(&self, read: &mut dyn FnMut(News<'_>)) {
+        self.0.drain(|answer, bytes| match answer.outcome {
+            ProbeOutcome::Response => read(News::Response(bytes)),
+            ProbeOutcome::Unreachable => read(News::Unreachable(bytes)),
+        });
+    }
+}
+
+/// Which core is whose.
+struct Cores {
+    shards: Vec<usize>,
+    prober: usize,
+}
+
+impl Cores {
+    fn choose(wish: &CoresWish, prober: Option<usize>) -> Result<Self, ServerError> {
+        let available: Vec<usize> =
+            core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
+        Self::among(available, wish, prober)
+    }
+
+    fn among(available: Vec<usize>, wish: &CoresWish, prober: Option<usize>) -> Result<Self, ServerError> {
+        let named = match wish {
+            CoresWish::Cores(cores) => cores.as_slice(),
+            CoresWish::Auto | CoresWish::Count(_) => &[],
+        };
+        if let Some(wanted) = named.iter().copied().chain(prober).find(|core| !available.contains(core)) {
+            return Err(ServerError::Core { wanted, available });
+        }
+        let prober = prober.or(available.last().copied()).unwrap_or(0);
+        let mut free: Vec<usize> = available.into_iter().filter(|core| *core != prober).collect();
+        if free.is_empty() {
+            free.push(prober);
+        }
+        let shards = match wish {
+            CoresWish::Auto => free,
+            // More shards than free cores: the prober's gets its share before any core gets a second one.
+            CoresWish::Count(count) if *count > free.len() => {
+                let all: Vec<usize> = free.iter().copied().chain((free != [prober]).then_some(prober)).collect();
+                all.into_iter().cycle().take(*count).collect()
+            }
+            CoresWish::Count(count) => free.into_iter().take(*count).collect(),
+            CoresWish::Cores(cores) => cores.clone(),
+        };
+        Ok(Self { shards, prober })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(wish: CoresWish, prober: Option<usize>) -> (Vec<usize>, usize) {
+        let cores = Cores::among(vec![0, 1, 2, 3], &wish, prober).unwrap();
+        (cores.shards, cores.prober)
+    }
+
+    #[test]
+    fn shards_leave_the_prober_its_core_while_there_are_enough() {
+        assert_eq!(chosen(CoresWish::Auto, None), (vec![0, 1, 2], 3));
+        assert_eq!(chosen(CoresWish::Auto, Some(0)), (vec![1, 2, 3], 0));
+        assert_eq!(chosen(CoresWish::Count(2), None), (vec![0, 1], 3));
+        assert_eq!(chosen(CoresWish::Count(6), None), (vec![0, 1, 2, 3, 0, 1], 3));
+        assert_eq!(chosen(CoresWish::Cores(vec![3, 1]), None), (vec![3, 1], 3));
+    }
+
+    #[test]
+    fn a_single_core_carries_everything() {
+        let cores = Cores::among(vec![5], &CoresWish::Auto, None).unwrap();
+        assert_eq!((cores.shards, cores.prober), (vec![5], 5));
+        let cores = Cores::among(vec![5], &CoresWish::Count(2), None).unwrap();
+        assert_eq!(cores.shards, [5, 5]);
+    }
+
+    #[test]
+    fn a_core_that_is_not_there_is_named_with_those_that_are() {
+        let error = Cores::among(vec![0, 1], &CoresWish::Cores(vec![0, 9]), None).err().unwrap();
+        assert_eq!(error.to_string(), "core 9 is not there; this process may use [0, 1]");
+    }
+}

@@ -1,0 +1,124 @@
+//! How one thread wakes another that sleeps in the kernel: an eventfd that is written only when somebody really sleeps.
+//!
+//! Protocol, one sleeper and any number of ringers:
+//! - the sleeper says that it sleeps, passes a full fence, *then* looks whether work is there, and only then waits;
+//! - a ringer puts its work where it is looked for, passes a full fence, *then* looks whether somebody sleeps.
+//!
+//! One of the two sees the other in every order. The eventfd is blocking, because a later engine waits on it in a ring; it is
+//! read only after poll said that it is readable, and this thread alone reads it.
+
+use super::mmsg;
+use core::sync::atomic::{AtomicBool, Ordering, fence};
+use core::time::Duration;
+use crossbeam::utils::CachePadded;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// The bell of one sleeper.
+#[derive(Debug)]
+pub(super) struct Bell {
+    event: OwnedFd,
+    sleeping: CachePadded<AtomicBool>,
+}
+
+impl Bell {
+    pub(super) fn new() -> io::Result<Self> {
+        // SAFETY: eventfd takes two integers and touches no memory of ours.
+        let event = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+        if event < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor was opened in the line above and nobody else owns it.
+        let event = unsafe { OwnedFd::from_raw_fd(event) };
+        Ok(Self { event, sleeping: CachePadded::new(AtomicBool::new(false)) })
+    }
+
+    /// Wakes the sleeper if it sleeps; to be called once per batch of work, after the work is in place.
+    pub(super) fn ring(&self) {
+        fence(Ordering::SeqCst);
+        // The load spares the cache line a write when nobody sleeps.
+        if self.sleeping.load(Ordering::Relaxed) && self.sleeping.swap(false, Ordering::AcqRel) {
+            let one = 1u64;
+            // SAFETY: reads the 8 bytes of `one`. The counter would have to reach u64::MAX - 1 before this could block.
+            unsafe { libc::write(self.event.as_raw_fd(), (&raw const one).cast(), 8) };
+        }
+    }
+
+    /// From here on a ringer writes. The caller looks for work once more before it waits.
+    pub(super) fn fall_asleep(&self) {
+        self.sleeping.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+    }
+
+    /// The sleeper is up, whatever woke it.
+    pub(super) fn wake_up(&self) {
+        self.sleeping.store(false, Ordering::Relaxed);
+    }
+
+    /// Takes the ring back after poll said that the bell was rung.
+    pub(super) fn silence(&self) {
+        let mut rings = 0u64;
+        // SAFETY: writes the 8 bytes of `rings`. Only the sleeper reads, and only after poll: it does not block.
+        unsafe { libc::read(self.event.as_raw_fd(), (&raw mut rings).cast(), 8) };
+    }
+
+    /// Sleeps until it is rung, at most `timeout`, unless `work_is_there` by the time it would.
+    pub(super) fn sleep(&self, timeout: Duration, work_is_there: impl FnOnce() -> bool) {
+        self.fall_asleep();
+        if !work_is_there() && mmsg::readable_within(self.event.as_fd(), timeout) {
+            self.silence();
+        }
+        self.wake_up();
+    }
+}
+
+impl AsFd for Bell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    const LONG: Duration = Duration::from_secs(10);
+    const SHORT: Duration = Duration::from_millis(20);
+
+    #[test]
+    fn a_ring_wakes_a_sleeper_long_before_its_timeout() {
+        let bell = Bell::new().unwrap();
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| bell.sleep(LONG, || false));
+            while !bell.sleeping.load(Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
+            bell.ring();
+        });
+        assert!(start.elapsed() < LONG / 2);
+    }
+
+    #[test]
+    fn a_ring_while_nobody_sleeps_costs_no_write_and_work_keeps_from_sleeping() {
+        let bell = Bell::new().unwrap();
+        bell.ring();
+        assert!(!mmsg::readable_within(bell.as_fd(), Duration::ZERO));
+        let start = Instant::now();
+        bell.sleep(LONG, || true);
+        assert!(start.elapsed() < LONG / 2);
+    }
+
+    #[test]
+    fn one_ring_wakes_once() {
+        let bell = Bell::new().unwrap();
+        bell.fall_asleep();
+        bell.ring();
+        bell.ring();
+        bell.sleep(LONG, || false);
+        let start = Instant::now();
+        bell.sleep(SHORT, || false);
+        assert!(start.elapsed() >= SHORT);
+    }
+}

@@ -1,0 +1,180 @@
+//! What a shard publishes about itself: a copy of its counters, at most every [`PUBLISH_INTERVAL`], one writer, any readers.
+//!
+//! A shard counts in plain integers and stores all of them at once; readers sum over shards. A reader may see counters of two
+//! neighbouring moments; none ever runs backwards.
+
+use crate::proxy::{Defects, Proxy, Stats};
+use crate::sip::Defect;
+use crate::stats::counters;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+use crossbeam::utils::CachePadded;
+
+/// How old what a busy shard has published may be.
+pub const PUBLISH_INTERVAL: Duration = Duration::from_millis(100);
+
+counters! {
+    /// What one shard did with its sockets and its mailboxes. These only grow.
+    pub struct IoStats {
+        /// Turns of the loop.
+        turns,
+        /// Datagrams received.
+        received,
+        /// Batches received, each one system call.
+        receive_batches,
+        /// Receive calls that failed for another reason than a pending ICMP error.
+        receive_errors,
+        /// Datagrams longer than `limits::DATAGRAM_BYTES_MAX`: dropped.
+        truncated,
+        /// Datagrams sent.
+        sent,
+        /// Batches sent, each one system call.
+        send_batches,
+        /// Datagrams that could not be sent, told to the proxy as send errors.
+        send_errors,
+        /// Datagrams lost because the socket or the device was full; retransmission heals them.
+        send_lost,
+        /// ICMP errors that say that a datagram of ours did not arrive (RFC 3261 §18.4).
+        icmp_errors,
+        /// ICMP errors that say less: time exceeded, packet too big.
+        icmp_ignored,
+        /// Messages handed to the shard that owns their call.
+        handed_off,
+        /// Messages got from other shards.
+        handed_in,
+        /// Messages dropped because their owner's mailbox was full.
+        handoff_full,
+        /// Probe answers passed to the prober.
+        probe_answers,
+        /// Probe answers dropped because the prober's mailbox was full.
+        probe_full,
+    }
+}
+
+counters! {
+    /// How much one shard holds now.
+    pub struct Levels {
+        /// Server transactions.
+        transactions,
+        /// Server transactions without a final response.
+        pending_transactions,
+        /// Dialogs.
+        dialogs,
+        /// Bytes of stored messages.
+        stored_bytes,
+    }
+}
+
+/// Everything that a shard publishes, or the sum over shards.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Snapshot {
+    /// Sockets and mailboxes.
+    pub io: IoStats,
+    /// What is held now.
+    pub levels: Levels,
+    /// The call path.
+    pub proxy: Stats,
+    /// What was wrong with messages.
+    pub defects: Defects,
+}
+
+impl Snapshot {
+    pub(super) fn of(io: &IoStats, proxy: &Proxy) -> Self {
+        let levels = Levels {
+            transactions: proxy.transactions() as u64,
+            pending_transactions: proxy.pending_transactions() as u64,
+            dialogs: proxy.dialogs() as u64,
+            stored_bytes: proxy.stored_bytes() as u64,
+        };
+        Self { io: *io, levels, proxy: *proxy.stats(), defects: *proxy.defects() }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            io: IoStats::from_array(sums(self.io.as_array(), other.io.as_array())),
+            levels: Levels::from_array(sums(self.levels.as_array(), other.levels.as_array())),
+            proxy: Stats::from_array(sums(self.proxy.as_array(), other.proxy.as_array())),
+            defects: Defects(sums(self.defects.0, other.defects.0)),
+        }
+    }
+}
+
+fn sums<const N: usize>(a: [u64; N], b: [u64; N]) -> [u64; N] {
+    core::array::from_fn(|at| a[at].wrapping_add(b[at]))
+}
+
+/// One shard's published counters, on cache lines of their own.
+#[derive(Debug)]
+pub struct ShardCounters {
+    io: CachePadded<[AtomicU64; IoStats::COUNT]>,
+    levels: CachePadded<[AtomicU64; Levels::COUNT]>,
+    proxy: CachePadded<[AtomicU64; Stats::COUNT]>,
+    defects: CachePadded<[AtomicU64; Defect::COUNT]>,
+}
+
+impl Default for ShardCounters {
+    fn default() -> Self {
+        Self { io: zeros(), levels: zeros(), proxy: zeros(), defects: zeros() }
+    }
+}
+
+impl ShardCounters {
+    /// What the shard published last.
+    #[must_use]
+    pub fn load(&self) -> Snapshot {
+        Snapshot {
+            io: IoStats::from_array(values(&self.io)),
+            levels: Levels::from_array(values(&self.levels)),
+            proxy: Stats::from_array(values(&self.proxy)),
+            defects: Defects(values(&self.defects)),
+        }
+    }
+
+    /// The sum of what these shards published last.
+    #[must_use]
+    pub fn total<'a>(shards: impl IntoIterator<Item = &'a Self>) -> Snapshot {
+        shards.into_iter().fold(Snapshot::default(), |sum, shard| sum.plus(&shard.load()))
+    }
+
+    pub(super) fn store(&self, snapshot: &Snapshot) {
+        publish(&self.io, snapshot.io.as_array());
+        publish(&self.levels, snapshot.levels.as_array());
+        publish(&self.proxy, snapshot.proxy.as_array());
+        publish(&self.defects, snapshot.defects.0);
+    }
+}
+
+fn zeros<const N: usize>() -> CachePadded<[AtomicU64; N]> {
+    CachePadded::new([const { AtomicU64::new(0) }; N])
+}
+
+fn values<const N: usize>(cells: &[AtomicU64; N]) -> [u64; N] {
+    core::array::from_fn(|at| cells[at].load(Ordering::Relaxed))
+}
+
+fn publish<const N: usize>(cells: &[AtomicU64; N], values: [u64; N]) {
+    cells.iter().zip(values).for_each(|(cell, value)| cell.store(value, Ordering::Relaxed));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_is_read_and_shards_are_summed() {
+        let one = Snapshot {
+            io: IoStats::from_array(core::array::from_fn(|at| at as u64 + 1)),
+            levels: Levels::from_array(core::array::from_fn(|at| at as u64 + 100)),
+            proxy: Stats::from_array(core::array::from_fn(|at| at as u64 + 1000)),
+            defects: Defects(core::array::from_fn(|at| at as u64 + 10_000)),
+        };
+        let (a, b) = (ShardCounters::default(), ShardCounters::default());
+        a.store(&one);
+        b.store(&one);
+        assert_eq!(a.load(), one);
+        assert_eq!(ShardCounters::total([&a, &b]), one.plus(&one));
+        assert_eq!(one.plus(&one).io.turns, 2);
+    }
+}

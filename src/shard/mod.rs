@@ -1,0 +1,36 @@
+//! FLOOR 2: the shards, and with them the only sockets, clock and seeds of the data path.
+//!
+//! Each shard is one thread, pinned to one core, with one executor and one task in it that turns for ever (`turn`): it waits in the
+//! kernel for its own sockets, feeds [`crate::proxy::Proxy`] and sends what that wants sent. The rooms:
+//!
+//! - `socket`: the SO_REUSEPORT groups; `occupant`: who holds an address that we cannot have;
+//! - `mmsg`: the engine, which waits, receives, sends and hears of ICMP errors;
+//! - `turn`: who gets what, in which order; `start`: the threads; `lifecycle`: their end;
+//! - `handoff`, `bell`: mailboxes from shard to shard; `probe`: the one to the prober;
+//! - `clock`: time and seeds; `counters`: what a shard publishes.
+//!
+//! What shards share is a short list: the published policy, the destinations' states in it, the mailboxes, the lifecycle, and the
+//! published counters. Per message there is no lock and, in the steady state, no allocation; per turn there is one clock read.
+//!
+//! Absent: SIP beyond the Call-ID and the top Via's branch, decisions about calls, configuration.
+
+mod bell;
+pub mod clock;
+mod counters;
+mod handoff;
+mod lifecycle;
+mod mmsg;
+mod occupant;
+mod probe;
+mod socket;
+mod start;
+mod turn;
+
+pub use counters::{IoStats, Levels, PUBLISH_INTERVAL, ShardCounters, Snapshot};
+pub use lifecycle::{Lifecycle, Phase};
+pub use probe::{ProbeAnswer, ProbeOutcome, ProbeSink};
+pub use socket::{OpenCause, OpenError, RECEIVE_BUFFER_BYTES, ShardSockets, open_all};
+pub use start::{ShardHandle, ShardsInput, ShardsPlan, StartError, start};
+
+#[cfg(test)]
+mod tests;
