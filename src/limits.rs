@@ -73,3 +73,15 @@ pub const BRANCH_BYTES: usize = 64;
 const _: () = assert!(HEAD_BYTES_MAX < DATAGRAM_BYTES_MAX);
 const _: () = assert!(BATCH_DATAGRAMS.is_power_of_two());
 const _: () = assert!(TARGETS_MAX <= 32);
+
+/// Calls of one run of the demo's caller; an error beyond it.
+pub const DEMO_CALLS_MAX: usize = 100_000;
+
+/// Source ports, each with a thread of its own, of one run of the demo's caller; an error beyond it.
+pub const DEMO_SOURCE_PORTS_MAX: usize = 1_024;
+
+/// Calls that one of the demo's destinations knows at once, those that ended in the last 32 s included; beyond it: 503.
+pub const DEMO_CALLS_PER_DESTINATION: usize = 16_384;
+
+/// What was wrong with calls of the demo's caller: texts that are kept; beyond it they are only counted.
+pub const DEMO_FAULTS_KEPT: usize = 16;

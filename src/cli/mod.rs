@@ -1,6 +1,8 @@
 //! The command line: what was typed becomes a call of the server.
 
 mod check;
+pub mod demo;
+mod demo_server;
 mod run;
 
 use clap::{Parser, Subcommand};
@@ -37,6 +39,8 @@ enum Command {
     Run(ConfigArgument),
     /// Read the config and tell every problem at once; exit status 1 if it cannot be used.
     Check(ConfigArgument),
+    /// Take real calls from a built-in caller to three built-in destinations for some 15 s, one of which fails half-way.
+    Demo,
 }
 
 #[derive(clap::Args, Debug)]
@@ -52,5 +56,6 @@ pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(ConfigArgument { config }) => run::run(config),
         Command::Check(ConfigArgument { config }) => check::check(config),
+        Command::Demo => demo_server::run(),
     }
 }

@@ -1,0 +1,143 @@
+//! The real program on real sockets: `siplane run --config FILE` between a by-the-book caller and three destinations.
+//!
+//! 300 calls from one source port (one trunk) and 300 from 100, with 1, 2, 4 and 8 shards: every call must go by the book,
+//! without one retransmission, in exactly equal shares; then SIGTERM must end the process in time, with status 0.
+
+use siplane::cli::demo::{Destination, DestinationReport, LoadOptions, Report, is_ready, load};
+use std::fs;
+use std::net::{SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const CALLS: usize = 300;
+const DESTINATIONS: usize = 3;
+const READY_WITHIN: Duration = Duration::from_secs(10);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// What a process may take beyond its own bound, on a busy machine.
+const SHUTDOWN_SLACK: Duration = Duration::from_secs(2);
+
+#[test]
+fn one_shard_completes_every_call_and_ends_in_time() {
+    all_calls_complete(1);
+}
+
+#[test]
+fn two_shards_complete_every_call_and_end_in_time() {
+    all_calls_complete(2);
+}
+
+#[test]
+fn four_shards_complete_every_call_and_end_in_time() {
+    all_calls_complete(4);
+}
+
+#[test]
+fn eight_shards_complete_every_call_and_end_in_time() {
+    all_calls_complete(8);
+}
+
+fn all_calls_complete(shards: u8) {
+    let destinations: Vec<Destination> =
+        (0..DESTINATIONS as u8).map(|number| Destination::start(address(shards, 11 + number)).unwrap()).collect();
+    let siplane = Siplane::start(shards, &destinations);
+    for source_ports in [1, 100] {
+        let report = load(&options(siplane.address, source_ports)).unwrap();
+        check_caller(&report, &destinations, &format!("{shards} shards, {source_ports} source ports"));
+    }
+    let status = siplane.terminate();
+    assert_eq!(status.code(), Some(0), "{shards} shards: {status}");
+    let calls = (2 * CALLS / DESTINATIONS) as u64;
+    let expected = DestinationReport { invites: calls, answered: calls, ended: calls, repeats: 0, strays: 0 };
+    for destination in destinations {
+        assert_eq!(destination.stop(), expected, "{shards} shards");
+    }
+}
+
+fn check_caller(report: &Report, destinations: &[Destination], run: &str) {
+    assert_eq!((report.placed, report.lost()), (CALLS as u64, 0), "{run}: {:?} {:?}", report.refused, report.faults);
+    assert_eq!(report.fault_count, 0, "{run}: {:?}", report.faults);
+    assert_eq!((report.retransmissions, report.repeats, report.moved), (0, 0, 0), "{run}");
+    for destination in destinations {
+        let share = report.answered_by.get(&destination.address()).copied();
+        assert_eq!(share, Some((CALLS / DESTINATIONS) as u64), "{run}: {:?}", report.answered_by);
+    }
+}
+
+fn options(proxy: SocketAddr, source_ports: usize) -> LoadOptions {
+    LoadOptions {
+        proxy,
+        source: proxy.ip(),
+        source_ports,
+        calls: CALLS,
+        calls_per_second: 150,
+        ring: Duration::from_millis(10)..Duration::from_millis(50),
+        talk: Duration::from_millis(50)..Duration::from_millis(300),
+        callee_hangs_up_percent: 25,
+        last_wait: Duration::from_secs(10),
+        record_routed: true,
+    }
+}
+
+/// A host of this test alone, so that several run at once; the port is a free one.
+fn address(shards: u8, host: u8) -> SocketAddr {
+    SocketAddr::from(([127, 61, shards, host], 0))
+}
+
+/// The running program. Dropped before it was terminated it is killed.
+struct Siplane {
+    child: Child,
+    address: SocketAddr,
+    directory: PathBuf,
+}
+
+impl Siplane {
+    fn start(shards: u8, destinations: &[Destination]) -> Self {
+        let address = UdpSocket::bind(address(shards, 1)).unwrap().local_addr().unwrap();
+        let directory =
+            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("loopback-{shards}-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let file = directory.join("siplane.toml");
+        fs::write(&file, config(address, shards, destinations)).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_siplane"));
+        command.args(["run", "--config"]).arg(&file).stdin(Stdio::null()).stdout(Stdio::null());
+        let mut siplane = Self { child: command.spawn().unwrap(), address, directory };
+        let ready = is_ready(address, READY_WITHIN);
+        assert!(ready, "no answer at {address}; the process: {:?}", siplane.child.try_wait());
+        siplane
+    }
+
+    /// Sends SIGTERM and waits for the end, no longer than it may take.
+    fn terminate(mut self) -> ExitStatus {
+        let id = self.child.id();
+        assert!(Command::new("sh").args(["-c", &format!("kill -TERM {id}")]).status().unwrap().success());
+        let end = Instant::now() + SHUTDOWN_TIMEOUT + SHUTDOWN_SLACK;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < end, "process {id} still runs after {SHUTDOWN_TIMEOUT:?} and {SHUTDOWN_SLACK:?}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Siplane {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn config(address: SocketAddr, shards: u8, destinations: &[Destination]) -> String {
+    let uris: Vec<String> =
+        destinations.iter().map(|destination| format!("\"sip:{}\"", destination.address())).collect();
+    format!(
+        "listen = [\"udp:{address}\"]\nshards = {shards}\nshutdown_timeout_s = {}\n\n[log]\nlevel = \"warn\"\n\n\
+        [[set]]\nid = 1\nalgorithm = \"round-robin\"\ndestinations = [{}]\n",
+        SHUTDOWN_TIMEOUT.as_secs(),
+        uris.join(", ")
+    )
+}
