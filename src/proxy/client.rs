@@ -9,7 +9,7 @@ use super::server::give;
 use super::slab::Id;
 use super::transaction::{Actions, ClientEvent, invite_client, non_invite_client};
 use super::{Proxy, Turn};
-use crate::sip::{Message, Method, fields, header_is, scan};
+use crate::sip::{Message, Method, fields, header_is, push_number, scan};
 
 /// A branch could not be started: no room, or no socket of the right family.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -242,7 +242,7 @@ fn derive(sent: &Message<'_>, method: &[u8], to: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(to);
     out.extend_from_slice(sent.text(head.call_id.line));
     out.extend_from_slice(b"CSeq: ");
-    super::reject::push_number(head.cseq_number, out);
+    push_number(head.cseq_number, out);
     out.push(b' ');
     out.extend_from_slice(method);
     out.extend_from_slice(b"\r\n");

@@ -2,12 +2,11 @@
 
 use super::Proxy;
 use super::branch::{BranchText, CookieText};
-use super::reject::push_number;
 use super::request::Incoming;
 use super::route::Plan;
 use super::settings::SocketId;
 use crate::dispatcher::DestinationId;
-use crate::sip::{Span, stamp};
+use crate::sip::{Span, push_number, stamp};
 use std::net::SocketAddr;
 
 /// Where a branch goes.
@@ -40,10 +39,8 @@ impl Proxy {
         // RFC 3261 §18.2.1: before anything else, where it came from.
         stamp(&mut self.splice, message, &incoming.via, incoming.source);
         self.edit_start_line(incoming, plan);
-        self.new_lines(incoming, parts);
-        self.splice.insert_bytes(message.head.headers, &self.scratch);
-        self.own_via(parts);
-        self.splice.insert_bytes(message.head.via.line.start, &self.scratch);
+        self.insert_lines(incoming, parts);
+        self.insert_via(incoming, parts);
         self.edit_max_forwards(incoming);
         plan.cuts.iter().for_each(|cut| self.splice.remove(*cut));
         self.edit_strict(incoming, plan);
@@ -83,43 +80,44 @@ impl Proxy {
     }
 
     /// RFC 3261 §16.6 item 8: our Via, right above the others: simple readers take adjacent lines for all of them.
-    fn own_via(&mut self, parts: &Parts<'_>) {
-        self.scratch.clear();
-        self.scratch.extend_from_slice(self.names.via(parts.socket));
-        self.scratch.extend_from_slice(parts.branch);
-        self.scratch.extend_from_slice(b"\r\n");
+    fn insert_via(&mut self, incoming: &Incoming<'_>, parts: &Parts<'_>) {
+        let (at, via) = (incoming.message.head.via.line.start, self.names.via(parts.socket));
+        self.splice.replace_with(Span { start: at, end: at }, |lines| {
+            lines.extend_from_slice(via);
+            lines.extend_from_slice(parts.branch);
+            lines.extend_from_slice(b"\r\n");
+        });
     }
 
     /// Our Record-Route above all headers, and what is missing (RFC 3261 §16.6 items 3, 4; RFC 5393 §5.3.3).
-    fn new_lines(&mut self, incoming: &Incoming<'_>, parts: &Parts<'_>) {
+    fn insert_lines(&mut self, incoming: &Incoming<'_>, parts: &Parts<'_>) {
         let (head, names) = (&incoming.message.head, &self.names);
-        let lines = &mut self.scratch;
-        lines.clear();
-        if incoming.method.record_routes() {
-            // RFC 3261 §16.6 item 4: where the sockets differ, a value for each side, ours towards the next hop on top.
-            let double = parts.socket != incoming.socket;
-            record_route(names.record_route(parts.socket), double, parts.cookie.as_ref(), lines);
-            if double {
-                record_route(names.record_route(incoming.socket), double, parts.cookie.as_ref(), lines);
+        self.splice.replace_with(Span { start: head.headers, end: head.headers }, |lines| {
+            if incoming.method.record_routes() {
+                // RFC 3261 §16.6 item 4: where the sockets differ, a value for each side, ours towards the next hop on top.
+                let double = parts.socket != incoming.socket;
+                record_route(names.record_route(parts.socket), double, parts.cookie.as_ref(), lines);
+                if double {
+                    record_route(names.record_route(incoming.socket), double, parts.cookie.as_ref(), lines);
+                }
             }
-        }
-        if !head.max_forwards.is_set() {
-            // RFC 3261 §16.6 item 3: 70 when absent.
-            lines.extend_from_slice(b"Max-Forwards: 70\r\n");
-        }
-        if !head.max_breadth.is_set() {
-            // RFC 5393 §5.3.3: 60 when absent.
-            lines.extend_from_slice(b"Max-Breadth: 60\r\n");
-        }
+            if !head.max_forwards.is_set() {
+                // RFC 3261 §16.6 item 3: 70 when absent.
+                lines.extend_from_slice(b"Max-Forwards: 70\r\n");
+            }
+            if !head.max_breadth.is_set() {
+                // RFC 5393 §5.3.3: 60 when absent.
+                lines.extend_from_slice(b"Max-Breadth: 60\r\n");
+            }
+        });
     }
 
     fn edit_max_forwards(&mut self, incoming: &Incoming<'_>) {
         let head = &incoming.message.head;
         if head.max_forwards.is_set() {
             // RFC 3261 §16.6 item 3: less by one.
-            self.scratch.clear();
-            push_number(u32::from(head.max_forwards_value.saturating_sub(1)), &mut self.scratch);
-            self.splice.replace_bytes(head.max_forwards.value, &self.scratch);
+            let less = u32::from(head.max_forwards_value.saturating_sub(1));
+            self.splice.replace_with(head.max_forwards.value, |text| push_number(less, text));
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::checks::{Refusal, unsupported};
 use super::request::Incoming;
 use super::{Datagram, Proxy, Turn};
-use crate::sip::{Blame, Defect, Message, Method, Reply, Start, Status, reply, reply_address};
+use crate::sip::{Blame, Defect, Message, Method, Reply, Start, Status, push_number, reply, reply_address};
 
 /// Retry-After of a refusal for lack of room or because we stop, seconds.
 const RETRY_AFTER_S: u32 = 10;
@@ -94,7 +94,7 @@ impl Proxy {
         let from_tag = message.from().map(|from| message.text(from.tag)).unwrap_or_default();
         let to_tag = self.own_tag(message.call_id(), from_tag);
         server_line(&self.settings.server, &mut self.scratch);
-        let answer = Reply { status, reason, to_tag: &to_tag, headers: &self.scratch };
+        let answer = Reply { status, reason, to_tag: &to_tag, headers: &self.scratch, via: None };
         let splice = &mut self.splice;
         turn.out.push(datagram.socket, address, |arena| reply(message, datagram.source, &answer, splice, arena));
     }
@@ -120,34 +120,5 @@ pub(super) fn server_line(server: &str, out: &mut Vec<u8>) {
         out.extend_from_slice(b"Server: ");
         out.extend_from_slice(server.as_bytes());
         out.extend_from_slice(b"\r\n");
-    }
-}
-
-/// A decimal number.
-pub(super) fn push_number(mut number: u32, out: &mut Vec<u8>) {
-    let mut digits = [0; 10];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_written_as_they_are_read() {
-        for number in [0, 7, 10, 4_294_967_295] {
-            let mut out = Vec::new();
-            push_number(number, &mut out);
-            assert_eq!(out, number.to_string().as_bytes());
-        }
     }
 }

@@ -241,8 +241,7 @@ impl Proxy {
             }
         }
         if incoming.method == Method::Invite {
-            // RFC 3261 §17.2.1: within 200 ms; we know nothing sooner, so at once.
-            self.answer(turn, id, Status::TRYING, "");
+            self.answer_trying(turn, id, incoming);
         }
         Some(id)
     }

@@ -14,8 +14,10 @@ use core::time::Duration;
 
 /// The response that a server transaction sends.
 pub(super) enum Content<'a> {
-    /// One that we write ourselves, with the header lines in `scratch`.
+    /// One that we write ourselves, with this phrase and the header lines in `scratch`.
     Own(&'a str),
+    /// The 100 for a request that has just been read (RFC 3261 §17.2.1).
+    Trying(&'a Incoming<'a>),
     /// One that came from a branch: our Via is taken off (RFC 3261 §16.7 item 3), and these header lines are added.
     Relayed(&'a Message<'a>, &'a [u8]),
 }
@@ -89,6 +91,13 @@ impl Proxy {
         self.answer_with_scratch(turn, id, status, reason);
     }
 
+    /// RFC 3261 §17.2.1: an INVITE is answered with 100 within 200 ms; we know nothing sooner, so at once.
+    pub(super) fn answer_trying(&mut self, turn: &mut Turn<'_>, id: Id, incoming: &Incoming<'_>) {
+        self.scratch.clear();
+        server_line(&self.settings.server, &mut self.scratch);
+        self.respond(turn, id, Status::TRYING, &Content::Trying(incoming));
+    }
+
     /// Answers with a response of our own and the header lines in `scratch`.
     pub(super) fn answer_with_scratch(&mut self, turn: &mut Turn<'_>, id: Id, status: Status, reason: &str) {
         server_line(&self.settings.server, &mut self.scratch);
@@ -132,23 +141,24 @@ impl Proxy {
     fn send_response(&mut self, turn: &mut Turn<'_>, id: Id, status: Status, content: &Content<'_>, actions: Actions) {
         let Self { servers, splice, keys, buffers, scratch, stats, .. } = self;
         let Some(server) = servers.get_mut(id) else { return };
-        let bytes = match content {
-            Content::Relayed(message, extra) => {
-                turn.out.push(server.socket, server.reply_to, |arena| pop_via(message, extra, splice, arena))
+        let bytes = turn.out.push(server.socket, server.reply_to, |arena| match content {
+            Content::Relayed(message, extra) => pop_via(message, extra, splice, arena),
+            Content::Trying(incoming) => {
+                let via = Some(&incoming.via);
+                let answer = Reply { status, reason: "", to_tag: b"", headers: scratch, via };
+                reply(incoming.message, incoming.source, &answer, splice, arena);
             }
             Content::Own(reason) => {
-                let Some(request) = &server.request else { return };
-                let message = scan(request);
+                // A transaction that may still answer has its request.
+                let message = scan(server.request.as_deref().unwrap_or_default());
                 let from_tag = message.from().map(|from| message.text(from.tag)).unwrap_or_default();
                 let own_tag = keys.to_tag(keys.hash((message.call_id(), from_tag)));
                 // RFC 3261 §8.2.6.1: a 100 gets no To tag.
                 let to_tag = if status == Status::TRYING { &[][..] } else { &own_tag };
-                let answer = Reply { status, reason, to_tag, headers: scratch };
-                turn.out.push(server.socket, server.reply_to, |arena| {
-                    reply(&message, server.source, &answer, splice, arena);
-                })
+                let answer = Reply { status, reason, to_tag, headers: scratch, via: None };
+                reply(&message, server.source, &answer, splice, arena);
             }
-        };
+        });
         if actions.has(Actions::STORE) && status != Status::TRYING {
             server.response = match server.response.take() {
                 Some(old) => buffers.replace(old, bytes).map_err(|old| buffers.give(old)).ok(),

@@ -26,9 +26,62 @@ pub(crate) struct Param {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Malformed;
 
+/// What a byte may be, as bits: one look into a table per byte instead of a chain of comparisons.
+static CLASS: [u8; 256] = classes();
+const LWS: u8 = 1;
+const PARAM_END: u8 = 1 << 1;
+const HOST: u8 = 1 << 2;
+const TOKEN: u8 = 1 << 3;
+const NOT_IN_URI: u8 = 1 << 4;
+
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut at = 0;
+    while at < 256 {
+        let byte = at as u8;
+        let lws = matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+        let alphanumeric = byte.is_ascii_alphanumeric();
+        if lws {
+            table[at] |= LWS;
+        }
+        if lws || matches!(byte, b';' | b',' | b'"' | b'<' | b'>') {
+            table[at] |= PARAM_END;
+        }
+        if alphanumeric || matches!(byte, b'.' | b'-' | b'_') || byte >= 0x80 {
+            table[at] |= HOST;
+        }
+        // RFC 3261 §25.1 `token`.
+        if alphanumeric || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~') {
+            table[at] |= TOKEN;
+        }
+        if byte <= b' ' || matches!(byte, b'<' | b'>' | b'"') {
+            table[at] |= NOT_IN_URI;
+        }
+        at += 1;
+    }
+    table
+}
+
+#[inline]
+const fn is(byte: u8, class: u8) -> bool {
+    CLASS[byte as usize] & class != 0
+}
+
 #[inline]
 pub(crate) const fn is_lws(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+    is(byte, LWS)
+}
+
+/// RFC 3261 §25.1 `token`.
+#[inline]
+pub(crate) const fn is_token(byte: u8) -> bool {
+    is(byte, TOKEN)
+}
+
+/// Whether a byte can stand in a Request-URI as far as the request line is concerned.
+#[inline]
+pub(crate) const fn is_uri(byte: u8) -> bool {
+    !is(byte, NOT_IN_URI)
 }
 
 impl<'a> Cursor<'a> {
@@ -63,9 +116,8 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(crate) fn until(&mut self, stop: impl Fn(u8) -> bool) -> Span {
         let start = self.at;
-        while self.at < self.end && !stop(self.bytes[self.at]) {
-            self.at += 1;
-        }
+        let rest = self.bytes.get(start..self.end).unwrap_or_default();
+        self.at = start + rest.iter().position(|byte| stop(*byte)).unwrap_or(rest.len());
         Span::new(start, self.at)
     }
 
@@ -93,7 +145,7 @@ impl<'a> Cursor<'a> {
             Some(_) => return Err(Malformed),
         }
         self.skip_lws();
-        let name = self.until(|b| matches!(b, b'=' | b';' | b',' | b'"' | b'<' | b'>') || is_lws(b));
+        let name = self.until(|b| b == b'=' || is(b, PARAM_END));
         if name.is_empty() {
             return Err(Malformed);
         }
@@ -106,7 +158,7 @@ impl<'a> Cursor<'a> {
         self.skip_lws();
         let value = match self.peek() {
             Some(b'"') => self.quoted()?,
-            _ => self.until(|b| matches!(b, b';' | b',' | b'"' | b'<' | b'>') || is_lws(b)),
+            _ => self.until(|b| is(b, PARAM_END)),
         };
         Ok(Some(Param { name, value: Some(value) }))
     }
@@ -142,7 +194,7 @@ impl<'a> Cursor<'a> {
             }
             return Ok(Span::new(start, self.at));
         }
-        let host = self.until(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_') || b >= 0x80));
+        let host = self.until(|b| !is(b, HOST));
         if host.is_empty() { Err(Malformed) } else { Ok(host) }
     }
 }

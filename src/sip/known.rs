@@ -18,30 +18,68 @@ pub(super) enum Known {
     Timestamp,
 }
 
+/// A lower-case name of at most 16 bytes as a number, to be compared in one step.
+const fn word(name: &[u8]) -> u128 {
+    let mut word = 0;
+    let mut at = name.len();
+    while at > 0 {
+        at -= 1;
+        word = word << 8 | name[at] as u128;
+    }
+    word
+}
+
+const VIA: u128 = word(b"via");
+const FROM: u128 = word(b"from");
+const TO: u128 = word(b"to");
+const CALL_ID: u128 = word(b"call-id");
+const CSEQ: u128 = word(b"cseq");
+const MAX_FORWARDS: u128 = word(b"max-forwards");
+const MAX_BREADTH: u128 = word(b"max-breadth");
+const CONTENT_LENGTH: u128 = word(b"content-length");
+const ROUTE: u128 = word(b"route");
+const PROXY_REQUIRE: u128 = word(b"proxy-require");
+const TIMESTAMP: u128 = word(b"timestamp");
+// RFC 3261 §7.3.3: compact forms.
+const V: u128 = word(b"v");
+const F: u128 = word(b"f");
+const T: u128 = word(b"t");
+const I: u128 = word(b"i");
+const L: u128 = word(b"l");
+
+/// The first `length` bytes of `line`, ASCII letters in lower case, as [`word`] makes them. The bit that is set for all of them
+/// turns no other byte into a letter or a hyphen but CR, which stands in no name.
+#[inline]
+fn lower_word(line: &[u8], length: usize) -> u128 {
+    let mask = u128::MAX >> (128 - 8 * length);
+    let bytes = match line.first_chunk::<16>() {
+        Some(chunk) => u128::from_le_bytes(*chunk),
+        None => word(line),
+    };
+    (bytes | u128::from_le_bytes([0x20; 16])) & mask
+}
+
 impl Known {
+    /// The header whose name is the first `length` bytes of `line`, at least one.
     #[inline]
-    pub(super) fn of(name: &[u8]) -> Option<Self> {
-        let (known, spelled): (Self, &[u8]) = match (name.len(), name[0] | 0x20) {
-            // RFC 3261 §7.3.3: compact forms.
-            (1, b'v') => return Some(Self::Via),
-            (1, b'f') => return Some(Self::From),
-            (1, b't') => return Some(Self::To),
-            (1, b'i') => return Some(Self::CallId),
-            (1, b'l') => return Some(Self::ContentLength),
-            (2, b't') => (Self::To, b"to"),
-            (3, b'v') => (Self::Via, b"via"),
-            (4, b'f') => (Self::From, b"from"),
-            (4, b'c') => (Self::CSeq, b"cseq"),
-            (5, b'r') => (Self::Route, b"route"),
-            (7, b'c') => (Self::CallId, b"call-id"),
-            (9, b't') => (Self::Timestamp, b"timestamp"),
-            (11, b'm') => (Self::MaxBreadth, b"max-breadth"),
-            (12, b'm') => (Self::MaxForwards, b"max-forwards"),
-            (13, b'p') => (Self::ProxyRequire, b"proxy-require"),
-            (14, b'c') => (Self::ContentLength, b"content-length"),
+    pub(super) fn of(line: &[u8], length: usize) -> Option<Self> {
+        if length > 14 {
+            return None;
+        }
+        Some(match lower_word(line, length) {
+            VIA | V => Self::Via,
+            FROM | F => Self::From,
+            TO | T => Self::To,
+            CALL_ID | I => Self::CallId,
+            CSEQ => Self::CSeq,
+            MAX_FORWARDS => Self::MaxForwards,
+            MAX_BREADTH => Self::MaxBreadth,
+            CONTENT_LENGTH | L => Self::ContentLength,
+            ROUTE => Self::Route,
+            PROXY_REQUIRE => Self::ProxyRequire,
+            TIMESTAMP => Self::Timestamp,
             _ => return None,
-        };
-        name.eq_ignore_ascii_case(spelled).then_some(known)
+        })
     }
 }
 
@@ -75,6 +113,15 @@ fn value_at(bytes: &[u8], at: usize) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_known_in_any_case_and_others_are_not() {
+        let known = |name: &str| Known::of(format!("{name}: value").as_bytes(), name.len());
+        assert!(matches!(known("Via"), Some(Known::Via)) && matches!(known("L"), Some(Known::ContentLength)));
+        assert!(matches!(known("PROXY-require"), Some(Known::ProxyRequire)));
+        assert!(known("Vib").is_none() && known("V\x09").is_none() && known("Content-Lengthy").is_none());
+        assert!(matches!(Known::of(b"t:", 1), Some(Known::To)));
+    }
 
     #[test]
     fn the_call_id_is_found_in_every_spelling() {

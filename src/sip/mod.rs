@@ -22,6 +22,7 @@ mod splice;
 mod status;
 mod uri;
 mod via;
+mod write;
 
 pub use defect::{Blame, Defect};
 pub use known::find_call_id;
@@ -35,3 +36,4 @@ pub use splice::Splice;
 pub use status::Status;
 pub use uri::{Scheme, Uri, host_address};
 pub use via::{Rport, Via, stamp};
+pub use write::{push_ip, push_number};

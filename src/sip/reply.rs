@@ -16,6 +16,8 @@ pub struct Reply<'a> {
     pub to_tag: &'a [u8],
     /// Header lines of its own, each with its line end.
     pub headers: &'a [u8],
+    /// The request's top Via when it was read already.
+    pub via: Option<&'a Via>,
 }
 
 /// Where the answer to `message`, received from `source`, goes; `None` when its Via cannot be read (RFC 3261 §18.2.2).
@@ -33,7 +35,7 @@ pub fn reply_address(message: &Message<'_>, source: SocketAddr) -> Option<Socket
 pub fn reply(message: &Message<'_>, source: SocketAddr, reply: &Reply<'_>, splice: &mut Splice, out: &mut Vec<u8>) {
     let reason = if reply.reason.is_empty() { reply.status.reason() } else { reply.reason };
     status_line(reply.status, reason, out);
-    vias(message, source, splice, out);
+    vias(message, source, reply.via, splice, out);
     let head = &message.head;
     for line in [head.from, head.call_id, head.cseq] {
         copy_line(message, line.line, out);
@@ -57,12 +59,12 @@ fn status_line(status: Status, reason: &str, out: &mut Vec<u8>) {
 }
 
 /// RFC 3261 §8.2.6.2: all Vias, in order, the top one with what we noted in it.
-fn vias(message: &Message<'_>, source: SocketAddr, splice: &mut Splice, out: &mut Vec<u8>) {
+fn vias(message: &Message<'_>, source: SocketAddr, via: Option<&Via>, splice: &mut Splice, out: &mut Vec<u8>) {
     let head = &message.head;
     if !head.via.is_set() {
         return;
     }
-    top_via(message, source, splice, out);
+    top_via(message, source, via, splice, out);
     let rest = head.via.line.end as usize;
     if head.vias_adjoin {
         out.extend_from_slice(&message.bytes[rest..head.vias.end as usize]);
@@ -74,10 +76,10 @@ fn vias(message: &Message<'_>, source: SocketAddr, splice: &mut Splice, out: &mu
     }
 }
 
-fn top_via(message: &Message<'_>, source: SocketAddr, splice: &mut Splice, out: &mut Vec<u8>) {
+fn top_via(message: &Message<'_>, source: SocketAddr, via: Option<&Via>, splice: &mut Splice, out: &mut Vec<u8>) {
     let line = message.head.via.line;
     splice.clear();
-    if let Some(via) = Via::parse(message.bytes, message.head.via.value) {
+    if let Some(via) = via.copied().or_else(|| Via::parse(message.bytes, message.head.via.value)) {
         stamp(splice, message, &via, source);
     }
     splice.write_part(message.bytes, line, out);
@@ -88,8 +90,8 @@ fn to(message: &Message<'_>, tag: &[u8], out: &mut Vec<u8>) {
     if !line.is_set() {
         return;
     }
-    let tagged = message.to().is_ok_and(|to| to.tag.is_set());
-    let end = if tagged || tag.is_empty() { line.line.end } else { line.value.end };
+    let untagged = !tag.is_empty() && !message.to().is_ok_and(|to| to.tag.is_set());
+    let end = if untagged { line.value.end } else { line.line.end };
     out.extend_from_slice(&message.bytes[line.line.start as usize..end as usize]);
     if end != line.line.end {
         out.extend_from_slice(b";tag=");
@@ -109,7 +111,7 @@ mod tests {
 
     fn answer(request: &str, status: Status, to_tag: &str) -> String {
         let mut out = Vec::new();
-        let answer = Reply { status, reason: "", to_tag: to_tag.as_bytes(), headers: b"" };
+        let answer = Reply { status, reason: "", to_tag: to_tag.as_bytes(), headers: b"", via: None };
         reply(&scan(request.as_bytes()), "192.0.2.1:9".parse().unwrap(), &answer, &mut Splice::new(), &mut out);
         String::from_utf8(out).unwrap()
     }

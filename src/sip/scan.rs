@@ -3,7 +3,7 @@
 //! The first defect is remembered and the pass goes on, so that the answer to a wrong request can still copy its Via, From, To,
 //! Call-ID and CSeq. RFC 3261 §7.3.1: names in any case and compact form, white space before the colon, folded lines.
 
-use super::cursor::{Cursor, is_lws};
+use super::cursor::{Cursor, is_lws, is_token, is_uri};
 use super::known::Known;
 use super::{Defect, Method, NameAddr, Span, Status, Via};
 use crate::limits;
@@ -258,7 +258,7 @@ impl Scanner<'_> {
         }
         self.head.uri = Span::new(start + first + 1, start + last);
         let uri = &line[first + 1..last];
-        let clean = !uri.is_empty() && !uri.iter().any(|b| *b <= b' ' || matches!(b, b'<' | b'>' | b'"'));
+        let clean = !uri.is_empty() && uri.iter().all(|b| is_uri(*b));
         self.check(clean, Defect::StartLine);
         match &line[version + 1..] {
             b"2.0" => {}
@@ -320,20 +320,20 @@ impl Scanner<'_> {
         end
     }
 
+    #[inline]
     fn header(&mut self, start: usize, content: usize, next: usize) {
-        let Some(colon) = memchr(b':', &self.bytes[start..content]) else {
-            return self.fault(Defect::HeaderLine);
-        };
-        let mut name = &self.bytes[start..start + colon];
-        while let [rest @ .., b' ' | b'\t'] = name {
-            name = rest;
+        let line = &self.bytes[start..content];
+        let Some(colon) = colon(line) else { return self.fault(Defect::HeaderLine) };
+        let mut length = colon;
+        while length > 0 && matches!(line[length - 1], b' ' | b'\t') {
+            length -= 1;
         }
-        if name.is_empty() {
+        if length == 0 {
             return self.fault(Defect::HeaderLine);
         }
-        let Some(kind) = Known::of(name) else { return };
-        let line = Line { line: Span::new(start, next), value: trim(self.bytes, start + colon + 1, content) };
-        self.known(kind, line);
+        let Some(kind) = Known::of(line, length) else { return };
+        let value = trim(self.bytes, start + colon + 1, content);
+        self.known(kind, Line { line: Span::new(start, next), value });
     }
 
     fn known(&mut self, kind: Known, line: Line) {
@@ -460,6 +460,14 @@ fn first(field: &mut Line, line: Line) {
     }
 }
 
+/// Where the first colon is. Names are short: a plain loop finds it sooner than a vector search.
+#[inline]
+fn colon(line: &[u8]) -> Option<usize> {
+    let near = &line[..line.len().min(20)];
+    near.iter().position(|byte| *byte == b':').or_else(|| memchr(b':', line))
+}
+
+#[inline]
 fn trim(bytes: &[u8], mut start: usize, mut end: usize) -> Span {
     while start < end && is_lws(bytes[start]) {
         start += 1;
@@ -468,11 +476,6 @@ fn trim(bytes: &[u8], mut start: usize, mut end: usize) -> Span {
         end -= 1;
     }
     Span::new(start, end)
-}
-
-/// RFC 3261 §25.1 `token`.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte)
 }
 
 #[cfg(test)]

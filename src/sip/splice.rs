@@ -2,7 +2,6 @@
 //! is removed or reordered, the body is untouched).
 
 use super::Span;
-use core::fmt;
 use smallvec::SmallVec;
 
 /// Changes that one message can get without growing.
@@ -38,28 +37,22 @@ impl Splice {
         self.text.clear();
     }
 
-    /// Puts `text` before the byte at `at`. Insertions at one place keep their order.
-    pub fn insert(&mut self, at: u32, text: fmt::Arguments<'_>) {
-        self.replace(Span { start: at, end: at }, text);
-    }
-
-    /// Puts `bytes` before the byte at `at`.
+    /// Puts `bytes` before the byte at `at`. Insertions at one place keep their order.
     pub fn insert_bytes(&mut self, at: u32, bytes: &[u8]) {
         self.replace_bytes(Span { start: at, end: at }, bytes);
-    }
-
-    /// Puts `text` in the place of `at`.
-    pub fn replace(&mut self, at: Span, text: fmt::Arguments<'_>) {
-        let start = self.text.len();
-        // Invariant: writing to a Vec does not fail.
-        let _ = fmt::Write::write_fmt(&mut Text(&mut self.text), text);
-        self.push(at, start);
     }
 
     /// Puts `bytes` in the place of `at`.
     pub fn replace_bytes(&mut self, at: Span, bytes: &[u8]) {
         let start = self.text.len();
         self.text.extend_from_slice(bytes);
+        self.push(at, start);
+    }
+
+    /// Puts what `write` appends in the place of `at`.
+    pub fn replace_with(&mut self, at: Span, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.text.len();
+        write(&mut self.text);
         self.push(at, start);
     }
 
@@ -97,15 +90,6 @@ impl Splice {
     }
 }
 
-struct Text<'a>(&'a mut Vec<u8>);
-
-impl fmt::Write for Text<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.extend_from_slice(text.as_bytes());
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,7 +98,7 @@ mod tests {
     fn changes_are_made_in_place_order_whatever_order_they_came_in() {
         let mut splice = Splice::new();
         splice.remove(Span::new(6, 8));
-        splice.insert(2, format_args!("{}", 12));
+        splice.replace_with(Span::new(2, 2), |text| text.extend_from_slice(b"12"));
         splice.insert_bytes(2, b"34");
         splice.replace_bytes(Span::new(0, 1), b"AA");
         let mut out = Vec::new();

@@ -1,7 +1,7 @@
 //! Via (RFC 3261 §20.42) and what a server writes into it (§18.2.1, RFC 3581 §4).
 
 use super::cursor::Cursor;
-use super::{Message, Span, Splice, host_address};
+use super::{Message, Span, Splice, host_address, push_ip, push_number};
 use std::net::{IpAddr, SocketAddr};
 
 /// What `rport` says (RFC 3581).
@@ -117,12 +117,18 @@ pub fn stamp(splice: &mut Splice, message: &Message<'_>, via: &Via, source: Sock
     let source_ip = source.ip().to_canonical();
     let named = host_address(via.host.of(message.bytes)) == Some(source_ip);
     if let Rport::Empty(at) = via.rport {
-        splice.insert(at, format_args!("={}", source.port()));
+        splice.replace_with(Span { start: at, end: at }, |text| {
+            text.push(b'=');
+            push_number(u32::from(source.port()), text);
+        });
     }
     if via.received.is_set() {
-        splice.replace(via.received, format_args!("{source_ip}"));
+        splice.replace_with(via.received, |text| push_ip(source_ip, text));
     } else if !named || matches!(via.rport, Rport::Empty(_)) {
-        splice.insert(via.value.end, format_args!(";received={source_ip}"));
+        splice.replace_with(Span { start: via.value.end, end: via.value.end }, |text| {
+            text.extend_from_slice(b";received=");
+            push_ip(source_ip, text);
+        });
     }
 }
 
