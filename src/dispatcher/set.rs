@@ -59,7 +59,7 @@ pub struct Set {
     pub failover_codes: FailoverCodes,
     /// Targets tried at most for one request, 1 to [`crate::limits::TARGETS_MAX`].
     pub failover_limit: usize,
-    /// Longest wait for any response (100 counts) to an INVITE before the next target is tried.
+    /// Longest wait for any response (100 counts) before the next target is tried.
     pub answer_timeout: Duration,
     /// What to answer when nothing is left.
     pub exhausted: Exhausted,

@@ -70,7 +70,7 @@ pub struct SetSpec {
     pub failover_codes: FailoverCodes,
     /// Targets tried at most for one request, 1 to [`crate::limits::TARGETS_MAX`].
     pub failover_limit: usize,
-    /// Longest wait for any response (100 counts) to an INVITE before the next target is tried; Timer B stays as the outer bound.
+    /// Longest wait for any response (100 counts) before the next target is tried; Timers B and F stay as the outer bound.
     pub answer_timeout: Duration,
     /// What to answer when nothing is left.
     pub exhausted: Exhausted,

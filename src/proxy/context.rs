@@ -4,6 +4,7 @@ use super::entry::Cancel;
 use super::forward::Hop;
 use super::reject::retry_after;
 use super::request::Incoming;
+use super::response::Answer;
 use super::route::Plan;
 use super::server::{Content, give};
 use super::slab::Id;
@@ -13,7 +14,8 @@ use crate::sip::{Message, Start, Status, fields, header_is, scan};
 
 impl Proxy {
     /// A 1xx. RFC 3261 §16.7 item 5: 100 is never forwarded, others at once; RFC 4320 §4.1: none to a non-INVITE.
-    pub(super) fn branch_progress(&mut self, turn: &mut Turn<'_>, id: Id, message: &Message<'_>, status: Status) {
+    pub(super) fn branch_progress(&mut self, turn: &mut Turn<'_>, id: Id, answer: &Answer<'_>) {
+        let status = answer.status;
         let Some(client) = self.clients.get_mut(id) else { return };
         client.deadlines.answer_at = super::deadlines::NEVER;
         if !client.machine.is_invite() {
@@ -31,12 +33,13 @@ impl Proxy {
         }
         if status != Status::TRYING {
             let server = client.server;
-            self.respond(turn, server, status, &Content::Relayed(message, b""));
+            self.respond(turn, server, status, &Content::Relayed(answer.message, &answer.via));
         }
     }
 
     /// A 2xx. RFC 3261 §16.7 item 5: forwarded at once, each one to an INVITE; item 10: other branches are cancelled.
-    pub(super) fn branch_success(&mut self, turn: &mut Turn<'_>, id: Id, message: &Message<'_>, status: Status) {
+    pub(super) fn branch_success(&mut self, turn: &mut Turn<'_>, id: Id, answer: &Answer<'_>) {
+        let status = answer.status;
         let Some(client) = self.clients.get_mut(id) else { return };
         let (server, invite) = (client.server, client.machine.is_invite());
         let token = client.token.take();
@@ -45,21 +48,23 @@ impl Proxy {
             turn.policy.table.states().count_answered(destination.state());
         }
         self.no_longer_pending(id);
+        let failed = self.servers.get(server).is_some_and(|server| server.machine.has_failed());
         let Some(context) = self.servers.get_mut(server).map(|server| &mut server.context) else { return };
         // RFC 3261 §16.7 item 5: a non-INVITE gets exactly one final response.
         if context.answered && !invite {
             return;
         }
         context.answered = true;
-        let (dialog, ends) = (context.dialog, context.ends.take());
+        // After a failure the caller takes no 2xx any more: it is passed on, but begins no dialog.
+        let (dialog, ends) = (context.dialog.filter(|_| !failed), context.ends.take());
         let spare = match dialog {
-            Some(dialog) => self.confirm_dialog(turn, dialog, message, token),
+            Some(dialog) => self.confirm_dialog(turn, dialog, answer.message, token),
             None => token,
         };
         if let Some(token) = spare {
             turn.policy.table.states().release(token);
         }
-        self.respond(turn, server, status, &Content::Relayed(message, b""));
+        self.respond(turn, server, status, &Content::Relayed(answer.message, &answer.via));
         if let Some((dialog, tag)) = ends {
             self.dialogs.end_leg(dialog, tag, turn.policy.table.states(), &mut self.wheel);
         }
@@ -82,20 +87,26 @@ impl Proxy {
     }
 
     /// A 3xx-6xx.
-    pub(super) fn branch_failure(&mut self, turn: &mut Turn<'_>, id: Id, message: &Message<'_>, status: Status) {
+    pub(super) fn branch_failure(&mut self, turn: &mut Turn<'_>, id: Id, answer: &Answer<'_>) {
+        let status = answer.status;
         let Some(client) = self.clients.get(id) else { return };
-        let (server, was_pending) = (client.server, client.is_pending);
+        let (server, was_pending, invite) = (client.server, client.is_pending, client.machine.is_invite());
         self.release_branch(turn, id, false);
         self.no_longer_pending(id);
         let Some(context) = self.servers.get_mut(server).map(|server| &mut server.context) else { return };
         if context.answered {
             return;
         }
-        self.keep_best(server, message, status);
+        if status == Status::REQUEST_TIMEOUT && !invite {
+            // RFC 4320 §4.2: a non-INVITE never gets a 408: it is as if nothing had come.
+            self.note_timeout(server);
+        } else {
+            self.keep_best(server, answer.message, status);
+        }
         if status.code() >= 600 {
             // RFC 3261 §16.7 item 5: a 6xx ends the search: no new branches, pending ones are cancelled.
             if let Some(server) = self.servers.get_mut(server) {
-                server.context.global_failure = true;
+                server.context.gives_up = true;
             }
             self.cancel_call(turn, server, false);
         }
@@ -111,8 +122,8 @@ impl Proxy {
         let (server, was_pending) = (client.server, client.is_pending);
         self.release_branch(turn, id, true);
         self.no_longer_pending(id);
-        if let Some(server) = self.servers.get_mut(server) {
-            server.context.timed_out |= timed_out;
+        if timed_out {
+            self.note_timeout(server);
         }
         if was_pending {
             self.advance(turn, server, true);
@@ -138,10 +149,14 @@ impl Proxy {
             }
         }
         self.no_longer_pending(id);
+        self.note_timeout(server);
+        self.advance(turn, server, true);
+    }
+
+    fn note_timeout(&mut self, server: Id) {
         if let Some(server) = self.servers.get_mut(server) {
             server.context.timed_out = true;
         }
-        self.advance(turn, server, true);
     }
 
     /// Gives the branch's load back and counts its failure.
@@ -223,7 +238,7 @@ impl Proxy {
         if context.answered {
             return;
         }
-        let may_go_on = retry && !context.cancelled && !context.global_failure;
+        let may_go_on = retry && !context.cancelled && !context.gives_up;
         if may_go_on && self.try_next(turn, server) {
             self.stats.failovers += 1;
             return;
@@ -307,10 +322,15 @@ impl Proxy {
         let Some(server) = self.servers.get_mut(id) else { return };
         let invite = server.machine.is_invite();
         let context = &mut server.context;
-        context.answered = true;
+        // A non-INVITE that gets no answer from us may still get one from a branch that was given up.
+        context.answered = invite || !context.timed_out || context.best.is_some();
         let (best, challenges, ends) = (context.best.take(), context.challenges.take(), context.ends.take());
         let (cancelled, timed_out) = (context.cancelled, context.timed_out);
-        let moves_on = |status: Status| set.is_some_and(|set| set.failover_codes.contains(status.code()));
+        // RFC 3261 §16.8: what rang too long is a 408, or what a 6xx said, whatever is left to try.
+        let unavailable = unavailable.filter(|_| !context.gives_up);
+        // RFC 3261 §16.7 item 6: a 6xx is never replaced.
+        let moves_on =
+            |status: Status| status.code() < 600 && set.is_some_and(|set| set.failover_codes.contains(status.code()));
         let status = best.as_ref().map(|(status, _)| *status);
         match (&best, status) {
             (_, None) if cancelled && invite => self.answer(turn, id, Status::REQUEST_TERMINATED, ""),
@@ -322,7 +342,7 @@ impl Proxy {
             (Some((_, bytes)), Some(status)) => {
                 let challenges =
                     challenges.as_deref().filter(|_| matches!(status.code(), 401 | 407)).unwrap_or_default();
-                self.respond(turn, id, status, &Content::Relayed(&scan(bytes), challenges));
+                self.respond(turn, id, status, &Content::Best(&scan(bytes), challenges));
             }
             // RFC 3261 §16.7 item 6: an INVITE that nobody answered gets 408; RFC 4320 §4.2: a non-INVITE never.
             (_, _) if timed_out && invite => self.answer(turn, id, Status::REQUEST_TIMEOUT, ""),

@@ -45,6 +45,11 @@ impl ServerMachine {
         )
     }
 
+    /// Whether an INVITE got another final response than 2xx.
+    pub(crate) const fn has_failed(self) -> bool {
+        matches!(self, Self::Invite(invite_server::State::Completed | invite_server::State::Confirmed))
+    }
+
     /// Whether no final response was sent yet.
     pub(crate) const fn is_unanswered(self) -> bool {
         matches!(
@@ -147,8 +152,8 @@ pub(crate) struct ResponseContext {
     pub(crate) timed_out: bool,
     /// The caller sent CANCEL.
     pub(crate) cancelled: bool,
-    /// A 6xx came: no new branches (RFC 3261 §16.7 item 5).
-    pub(crate) global_failure: bool,
+    /// No new branches: a 6xx came (RFC 3261 §16.7 item 5), or Timer C fired.
+    pub(crate) gives_up: bool,
     /// Any final response was passed on.
     pub(crate) answered: bool,
     /// The dialog that this INVITE began.

@@ -4,7 +4,15 @@ use super::entry::{Cancel, Purpose};
 use super::slab::Id;
 use super::transaction::{Actions, ClientEvent};
 use super::{Proxy, Turn};
-use crate::sip::{Message, Status};
+use crate::sip::{Message, Status, Via};
+
+/// A response of one of our branches.
+pub(super) struct Answer<'a> {
+    pub(super) message: &'a Message<'a>,
+    pub(super) status: Status,
+    /// Its top Via, which is ours.
+    pub(super) via: Via,
+}
 
 impl Proxy {
     pub(super) fn response(&mut self, turn: &mut Turn<'_>, message: &Message<'_>, status: Status) {
@@ -29,7 +37,7 @@ impl Proxy {
             self.stats.stray_responses += 1;
             return;
         }
-        self.client_response(turn, id, message, status);
+        self.client_response(turn, id, &Answer { message, status, via });
     }
 
     /// RFC 3261 §17.1.3: the client transaction with this branch and the method in CSeq.
@@ -47,8 +55,8 @@ impl Proxy {
         }
     }
 
-    fn client_response(&mut self, turn: &mut Turn<'_>, id: Id, message: &Message<'_>, status: Status) {
-        let event = match status {
+    fn client_response(&mut self, turn: &mut Turn<'_>, id: Id, answer: &Answer<'_>) {
+        let event = match answer.status {
             status if status.is_provisional() => ClientEvent::Provisional,
             status if status.is_success() => ClientEvent::Success,
             _ => ClientEvent::Failure,
@@ -56,14 +64,14 @@ impl Proxy {
         // Late and repeated responses that the state does not expect end here.
         let Some(actions) = self.client_event(turn, id, event) else { return };
         if actions.has(Actions::ACK) {
-            self.send_ack(turn, id, message);
+            self.send_ack(turn, id, answer.message);
         }
         let is_branch = self.clients.get(id).is_some_and(|client| client.purpose == Purpose::Branch);
         if actions.has(Actions::PASS_UP) && is_branch {
             match event {
-                ClientEvent::Provisional => self.branch_progress(turn, id, message, status),
-                ClientEvent::Success => self.branch_success(turn, id, message, status),
-                _ => self.branch_failure(turn, id, message, status),
+                ClientEvent::Provisional => self.branch_progress(turn, id, answer),
+                ClientEvent::Success => self.branch_success(turn, id, answer),
+                _ => self.branch_failure(turn, id, answer),
             }
         }
         self.settle_client(turn, id);

@@ -4,7 +4,7 @@ use super::branch::Keys;
 use super::names::Names;
 use super::settings::SocketId;
 use super::slab::Id;
-use crate::sip::{Defect, Field, Message, NameAddr, Scheme, Span, Uri, fields, header_is};
+use crate::sip::{Defect, Field, Message, NameAddr, Scheme, Span, Uri, fields_in, header_is};
 use smallvec::SmallVec;
 
 /// One value of the Route headers.
@@ -179,8 +179,7 @@ type Routes = SmallVec<[RouteValue; 4]>;
 /// All Route values in order.
 fn routes(message: &Message<'_>) -> Result<Routes, Defect> {
     let mut values = Routes::new();
-    let (start, end) = (message.head.route.line.start, message.head.routes_end);
-    let lines = fields(message).skip_while(|field| field.line.start < start).take_while(|field| field.line.end <= end);
+    let lines = fields_in(message.bytes, Span { start: message.head.route.line.start, end: message.head.routes_end });
     for field in lines.filter(|field| header_is(message.text(field.name), b"route")) {
         line_values(message.bytes, field, &mut values)?;
     }

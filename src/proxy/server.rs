@@ -8,7 +8,7 @@ use super::request::Incoming;
 use super::slab::Id;
 use super::transaction::{Actions, ServerEvent, invite_server, non_invite_server};
 use super::{Proxy, Turn};
-use crate::sip::{Message, Method, Reply, Span, Splice, Status, reply, scan};
+use crate::sip::{Message, Method, Reply, Span, Splice, Status, Via, reply, scan};
 use crate::time::Instant;
 use core::time::Duration;
 
@@ -18,8 +18,10 @@ pub(super) enum Content<'a> {
     Own(&'a str),
     /// The 100 for a request that has just been read (RFC 3261 §17.2.1).
     Trying(&'a Incoming<'a>),
-    /// One that came from a branch: our Via is taken off (RFC 3261 §16.7 item 3), and these header lines are added.
-    Relayed(&'a Message<'a>, &'a [u8]),
+    /// One that came from a branch, with its top Via, which is ours and is taken off (RFC 3261 §16.7 item 3).
+    Relayed(&'a Message<'a>, &'a Via),
+    /// The best of several, with header lines to add.
+    Best(&'a Message<'a>, &'a [u8]),
 }
 
 impl Proxy {
@@ -142,7 +144,11 @@ impl Proxy {
         let Self { servers, splice, keys, buffers, scratch, stats, .. } = self;
         let Some(server) = servers.get_mut(id) else { return };
         let bytes = turn.out.push(server.socket, server.reply_to, |arena| match content {
-            Content::Relayed(message, extra) => pop_via(message, extra, splice, arena),
+            Content::Relayed(message, via) => pop_via(message, via, b"", splice, arena),
+            Content::Best(message, extra) => {
+                let via = message.top_via().unwrap_or_default();
+                pop_via(message, &via, extra, splice, arena);
+            }
             Content::Trying(incoming) => {
                 let via = Some(&incoming.via);
                 let answer = Reply { status, reason: "", to_tag: b"", headers: scratch, via };
@@ -239,11 +245,10 @@ fn time_to_t2(t1: Duration, t2: Duration) -> Duration {
 }
 
 /// Appends a response without its topmost Via value, which is ours (RFC 3261 §16.7 item 3).
-fn pop_via(message: &Message<'_>, extra: &[u8], splice: &mut Splice, out: &mut Vec<u8>) {
+fn pop_via(message: &Message<'_>, via: &Via, extra: &[u8], splice: &mut Splice, out: &mut Vec<u8>) {
     splice.clear();
     let line = message.head.via;
-    let next = message.top_via().ok().and_then(|via| via.next);
-    splice.remove(match next {
+    splice.remove(match via.next {
         Some(next) => Span { start: line.value.start, end: next },
         None => line.line,
     });
@@ -274,7 +279,8 @@ mod tests {
         // RFC 3261 §16.7 item 3
         let popped = |text: &str| {
             let mut out = Vec::new();
-            pop_via(&scan(text.as_bytes()), b"", &mut Splice::new(), &mut out);
+            let message = scan(text.as_bytes());
+            pop_via(&message, &message.top_via().unwrap(), b"", &mut Splice::new(), &mut out);
             String::from_utf8(out).unwrap()
         };
         assert_eq!(

@@ -45,9 +45,9 @@ impl Proxy {
             self.stats.response_send_errors += 1;
             return self.response_not_sent(&mut turn, &message);
         }
-        self.stats.request_send_errors += 1;
         let branch = Via::parse(sent, message.head.via.value).map(|via| via.branch.of(sent)).unwrap_or_default();
         let Some(id) = self.keys.transaction(branch) else { return };
+        self.stats.request_send_errors += 1;
         let ours = self.clients.get(id).is_some_and(|client| client.address == destination);
         // The ACK and the CANCEL of an INVITE share its branch; what becomes of them does not change it.
         if !ours || matches!(message.method(), Some(Method::Ack | Method::Cancel)) {
@@ -124,6 +124,10 @@ impl Proxy {
             return self.remove_client(turn, id);
         }
         self.stats.timer_c += 1;
+        if let Some(server) = self.clients.get(id).map(|client| client.server).and_then(|id| self.servers.get_mut(id)) {
+            // It has rung long enough: no other target is tried.
+            server.context.gives_up = true;
+        }
         self.cancel_branch(turn, id);
     }
 

@@ -12,7 +12,8 @@ pub(super) fn occupant(address: SocketAddr) -> Option<String> {
         .iter()
         .find_map(|list| inode_of(&fs::read_to_string(list).ok()?, address))?;
     let target = format!("socket:[{inode}]");
-    let process = fs::read_dir("/proc").ok()?.flatten().find(|process| {
+    let is_process = |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    let process = fs::read_dir("/proc").ok()?.flatten().filter(is_process).find(|process| {
         let files = fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
         files.filter_map(|file| fs::read_link(file.path()).ok()).any(|link| link.as_os_str() == target.as_str())
     })?;

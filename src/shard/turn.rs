@@ -127,16 +127,27 @@ impl Shard {
         !self.is_over()
     }
 
+    /// What was counted so far, published or not.
+    #[cfg(test)]
+    pub(super) const fn io(&self) -> IoStats {
+        self.work.io
+    }
+
     fn inbox(&self) -> &Inbox {
         &self.inboxes[self.work.id.index as usize]
     }
 
     fn wait(&mut self) {
         let timeout = self.timeout();
-        self.inbox().bell().fall_asleep();
-        let timeout = if self.inbox().is_empty() { timeout } else { Duration::ZERO };
-        self.wait.wait(timeout);
-        self.inbox().bell().wake_up();
+        if timeout.is_zero() {
+            // It does not sleep, so nobody need wake it.
+            self.wait.wait(timeout);
+        } else {
+            self.inbox().bell().fall_asleep();
+            let timeout = if self.inbox().is_empty() { timeout } else { Duration::ZERO };
+            self.wait.wait(timeout);
+            self.inbox().bell().wake_up();
+        }
         if self.wait.bell_rang() {
             self.inbox().bell().silence();
         }
@@ -144,7 +155,7 @@ impl Shard {
 
     /// Until the next timer, measured from the last turn's time: late by no more than that turn took.
     fn timeout(&self) -> Duration {
-        if !self.work.outbox.is_empty() {
+        if !self.work.outbox.is_empty() || !self.inbox().is_empty() {
             return Duration::ZERO;
         }
         let until_timer = self.work.proxy.poll_timeout().map(|deadline| deadline.saturating_since(self.now));

@@ -17,8 +17,12 @@ pub struct Field {
 
 /// The header fields of a message in order; lines without colon are passed over.
 pub fn fields<'a>(message: &Message<'a>) -> impl Iterator<Item = Field> + use<'a> {
-    let (bytes, end) = (message.bytes, message.head.headers_end as usize);
-    let mut at = message.head.headers as usize;
+    fields_in(message.bytes, Span { start: message.head.headers, end: message.head.headers_end })
+}
+
+/// The header fields in a part of a message that begins and ends with whole lines.
+pub fn fields_in(bytes: &[u8], part: Span) -> impl Iterator<Item = Field> + use<'_> {
+    let (mut at, end) = (part.start as usize, part.end as usize);
     core::iter::from_fn(move || {
         while at < end {
             let start = at;

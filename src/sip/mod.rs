@@ -26,7 +26,7 @@ mod write;
 
 pub use defect::{Blame, Defect};
 pub use known::find_call_id;
-pub use lines::{Field, fields, header_is, values};
+pub use lines::{Field, fields, fields_in, header_is, values};
 pub use method::Method;
 pub use name_addr::NameAddr;
 pub use reply::{Reply, reply, reply_address};

@@ -2,6 +2,7 @@
 
 use super::Span;
 use super::cursor::{Cursor, Malformed};
+use memchr::memchr;
 
 /// One value: a URI, perhaps with a display name before it and parameters behind it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -75,10 +76,9 @@ fn uri(cursor: &mut Cursor<'_>) -> Result<Span, Malformed> {
 fn bracketed(cursor: &mut Cursor<'_>) -> Result<Span, Malformed> {
     cursor.at += 1;
     cursor.skip_lws();
-    let inside = cursor.until(|b| b == b'>');
-    if !cursor.eat(b'>') {
-        return Err(Malformed);
-    }
+    let rest = cursor.bytes.get(cursor.at..cursor.end).unwrap_or_default();
+    let inside = Span::new(cursor.at, cursor.at + memchr(b'>', rest).ok_or(Malformed)?);
+    cursor.at = inside.end as usize + 1;
     let text = inside.of(cursor.bytes).trim_ascii_end();
     if text.is_empty() {
         Err(Malformed)

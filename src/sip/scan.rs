@@ -4,7 +4,7 @@
 //! Call-ID and CSeq. RFC 3261 §7.3.1: names in any case and compact form, white space before the colon, folded lines.
 
 use super::cursor::{Cursor, is_lws, is_token, is_uri};
-use super::known::Known;
+use super::known::{Known, Name};
 use super::{Defect, Method, NameAddr, Span, Status, Via};
 use crate::limits;
 use memchr::{memchr, memchr_iter, memchr2, memrchr};
@@ -322,17 +322,11 @@ impl Scanner<'_> {
 
     #[inline]
     fn header(&mut self, start: usize, content: usize, next: usize) {
-        let line = &self.bytes[start..content];
-        let Some(colon) = colon(line) else { return self.fault(Defect::HeaderLine) };
-        let mut length = colon;
-        while length > 0 && matches!(line[length - 1], b' ' | b'\t') {
-            length -= 1;
-        }
-        if length == 0 {
+        let Some(name) = Name::read(&self.bytes[start..], content - start) else {
             return self.fault(Defect::HeaderLine);
-        }
-        let Some(kind) = Known::of(line, length) else { return };
-        let value = trim(self.bytes, start + colon + 1, content);
+        };
+        let Some(kind) = name.known() else { return };
+        let value = trim(self.bytes, start + name.colon + 1, content);
         self.known(kind, Line { line: Span::new(start, next), value });
     }
 
@@ -458,13 +452,6 @@ fn first(field: &mut Line, line: Line) {
     if !field.is_set() {
         *field = line;
     }
-}
-
-/// Where the first colon is. Names are short: a plain loop finds it sooner than a vector search.
-#[inline]
-fn colon(line: &[u8]) -> Option<usize> {
-    let near = &line[..line.len().min(20)];
-    near.iter().position(|byte| *byte == b':').or_else(|| memchr(b':', line))
 }
 
 #[inline]

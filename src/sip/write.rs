@@ -22,16 +22,30 @@ pub fn push_number(mut number: u32, out: &mut Vec<u8>) {
 pub fn push_ip(address: IpAddr, out: &mut Vec<u8>) {
     match address {
         IpAddr::V4(address) => {
-            for (at, octet) in address.octets().into_iter().enumerate() {
-                if at > 0 {
-                    out.push(b'.');
-                }
-                push_number(u32::from(octet), out);
+            let (mut text, mut at) = ([b'.'; 16], 0);
+            for octet in address.octets() {
+                at = put_octet(octet, &mut text, at) + 1;
             }
+            out.extend_from_slice(&text[..at - 1]);
         }
         // Writing to a Vec does not fail.
         IpAddr::V6(address) => drop(write!(out, "{address}")),
     }
+}
+
+/// Writes `octet` at `at`; where it ends.
+#[inline]
+fn put_octet(octet: u8, text: &mut [u8; 16], mut at: usize) -> usize {
+    if octet >= 100 {
+        text[at & 15] = b'0' + octet / 100;
+        at += 1;
+    }
+    if octet >= 10 {
+        text[at & 15] = b'0' + octet / 10 % 10;
+        at += 1;
+    }
+    text[at & 15] = b'0' + octet % 10;
+    at + 1
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@
 //!                 v                          v
 //!            Terminated                 Terminated
 //! ```
-//! A 2xx that comes from another branch after a failure was sent is passed on all the same (RFC 3261 §16.7 item 5).
+//! A 2xx that comes from another branch after a failure was sent is passed on all the same (RFC 3261 §16.7 item 5); the failure is
+//! not repeated after it, so the state is then Confirmed.
 
 use super::{Actions, SERVER_EVENTS, ServerEvent, Step};
 
@@ -29,6 +30,9 @@ pub(crate) enum State {
 use State::{Accepted, Completed, Confirmed, Proceeding, Terminated};
 
 const SEND_STORE: Actions = Actions::SEND.and(Actions::STORE);
+
+/// No retransmission of the failure may follow a 2xx (RFC 3261 §16.7 item 5); as in Accepted, 2xx may come for 64*T1.
+const LATE_SUCCESS: Actions = Actions::SEND.and(Actions::STOP_RETRANSMIT).and(Actions::TIMEOUT_64_T1);
 
 /// Rows: states. Columns: Request, Ack, Provisional, Success, Failure, Retransmit, Timeout, TransportError.
 #[rustfmt::skip]
@@ -47,7 +51,7 @@ const TABLE: [[Step<State>; SERVER_EVENTS]; 5] = [
         Some((Completed, Actions::RESEND)),
         Some((Confirmed, Actions::STOP_RETRANSMIT.and(Actions::TIMEOUT_T4))), // Timer I
         None,
-        Some((Completed, Actions::SEND)),
+        Some((Confirmed, LATE_SUCCESS)),
         None,
         Some((Completed, Actions::RESEND.and(Actions::DOUBLE))), // Timer G
         Some((Terminated, Actions::FAIL)), // Timer H: the ACK never came
@@ -100,7 +104,7 @@ Proceeding Failure > Completed SEND|STORE|START_RETRANSMIT|TIMEOUT_64_T1
 Proceeding TransportError > Proceeding
 Completed Request > Completed RESEND
 Completed Ack > Confirmed STOP_RETRANSMIT|TIMEOUT_T4
-Completed Success > Completed SEND
+Completed Success > Confirmed SEND|STOP_RETRANSMIT|TIMEOUT_64_T1
 Completed Retransmit > Completed RESEND|DOUBLE
 Completed Timeout > Terminated FAIL
 Completed TransportError > Completed

@@ -12,7 +12,7 @@
 //!               v
 //!           Terminated
 //! ```
-//! Trying also ends by time: nobody waits for an answer after 64*T1 (RFC 4320 §4.2).
+//! Trying and Proceeding also end by time: nobody waits for an answer after 64*T1 (RFC 4320 §4.2), so then Completed is silent.
 
 use super::{Actions, SERVER_EVENTS, ServerEvent, Step};
 
@@ -31,6 +31,9 @@ const SEND_STORE: Actions = Actions::SEND.and(Actions::STORE);
 /// Timer J.
 const FINAL: Actions = SEND_STORE.and(Actions::TIMEOUT_64_T1);
 
+/// RFC 4320 §4.2: too late for any answer; a last retransmission is still absorbed.
+const SILENT: Actions = Actions::FAIL.and(Actions::TIMEOUT_T4);
+
 /// Rows: states. Columns: Request, Ack, Provisional, Success, Failure, Retransmit, Timeout, TransportError.
 #[rustfmt::skip]
 const TABLE: [[Step<State>; SERVER_EVENTS]; 4] = [
@@ -41,7 +44,7 @@ const TABLE: [[Step<State>; SERVER_EVENTS]; 4] = [
         Some((Completed, FINAL)),
         Some((Completed, FINAL)),
         None,
-        Some((Terminated, Actions::FAIL)),
+        Some((Completed, SILENT)),
         Some((Trying, Actions::NONE)),
     ],
     [ // Proceeding
@@ -51,7 +54,7 @@ const TABLE: [[Step<State>; SERVER_EVENTS]; 4] = [
         Some((Completed, FINAL)),
         Some((Completed, FINAL)),
         None,
-        Some((Terminated, Actions::FAIL)),
+        Some((Completed, SILENT)),
         Some((Proceeding, Actions::NONE)),
     ],
     [ // Completed
@@ -87,13 +90,13 @@ mod tests {
 Trying Provisional > Proceeding SEND|STORE
 Trying Success > Completed SEND|STORE|TIMEOUT_64_T1
 Trying Failure > Completed SEND|STORE|TIMEOUT_64_T1
-Trying Timeout > Terminated FAIL
+Trying Timeout > Completed TIMEOUT_T4|FAIL
 Trying TransportError > Trying
 Proceeding Request > Proceeding RESEND
 Proceeding Provisional > Proceeding SEND|STORE
 Proceeding Success > Completed SEND|STORE|TIMEOUT_64_T1
 Proceeding Failure > Completed SEND|STORE|TIMEOUT_64_T1
-Proceeding Timeout > Terminated FAIL
+Proceeding Timeout > Completed TIMEOUT_T4|FAIL
 Proceeding TransportError > Proceeding
 Completed Request > Completed RESEND
 Completed Timeout > Terminated

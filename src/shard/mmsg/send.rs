@@ -74,11 +74,6 @@ impl Send {
         out.iter().enumerate().filter_map(move |(place, message)| failed.next_if_eq(&place).map(|_| message))
     }
 
-    /// Whether all messages of the last outbox were sent or lost on the way.
-    pub(in crate::shard) fn is_clean(&self) -> bool {
-        self.failed.is_empty()
-    }
-
     /// Points the headers at the next messages; how many.
     fn fill<'a>(&mut self, messages: &mut impl Iterator<Item = (usize, Transmit<'a>)>) -> usize {
         self.places.clear();

@@ -1,0 +1,233 @@
+//! What a request that the proxy sends must be.
+
+use crate::checks::{Branch, Checks, Context, Verdict, ensure};
+use crate::clock::{T1, s};
+use crate::dialog::has_lr;
+use crate::lines::{all_values, first_line, has_to_tag, rest, server_key, stamped, text};
+use crate::message::{address_of, param, sent_by, uri_of};
+use siplane::dispatcher::Table;
+use siplane::proxy::Transmit;
+use siplane::sip::{Message, scan};
+use siplane::time::Instant;
+
+/// Headers that a proxy changes in a request that it forwards (RFC 3261 §16.6).
+const CHANGED: [&str; 5] = ["via", "record-route", "route", "max-forwards", "max-breadth"];
+
+impl Checks {
+    pub(crate) fn request_sent(
+        &mut self,
+        now: Instant,
+        table: &Table,
+        out: &Transmit<'_>,
+        message: &Message<'_>,
+    ) -> Verdict {
+        let (method, vias) = (text(message.text(message.head.method)), all_values(message, "via"));
+        let ours = &self.listen[usize::from(out.socket.0)].advertised;
+        // RFC 3261 §16.6 item 8
+        ensure(sent_by(&vias[0]) == ours, || format!("top Via {} is not of socket {}", vias[0], out.socket.0))?;
+        let branch = param(&vias[0], "branch").unwrap_or_default().to_owned();
+        ensure(branch.len() > 8 && branch.starts_with("z9hG4bK"), || format!("branch {branch}"))?;
+        if vias.len() == 1 {
+            return match method.as_str() {
+                "CANCEL" => self.cancel_sent(now, out, message, &branch),
+                "ACK" => self.hop_ack_sent(out, message, &branch),
+                _ => Err(String::from("a request from nowhere: no Via below ours")),
+            };
+        }
+        let key = server_key(&vias[1], &method);
+        let context = self.contexts.get(&key).ok_or_else(|| format!("a request from nowhere: {key}"))?;
+        if let Some(known) = self.branches.get_mut(&branch) {
+            ensure(known.context == key, || format!("branch {branch} is of {} already", known.context))?;
+            ensure(known.bytes == out.bytes, || String::from("a retransmission with other bytes"))?;
+            let same = known.destination == out.destination && known.socket == out.socket;
+            ensure(same, || String::from("a retransmission to elsewhere"))?;
+            let spacing = now.saturating_since(known.resent_at);
+            known.resent_at = now;
+            known.sends += 1;
+            // RFC 3261 §17.1.1.2, §17.1.2.2: an ACK for 2xx has no transaction and goes on as often as it comes.
+            ensure(method == "ACK" || spacing >= T1, || format!("retransmitted after {spacing:?}"))?;
+            return ensure(method == "ACK" || known.final_code.is_none(), || {
+                String::from("retransmitted after the final")
+            });
+        }
+        self.forwarded(context, out, message, &vias)?;
+        if context.is_new {
+            self.dispatched(now, table, context, out)?;
+        } else if method == "CANCEL" {
+            // RFC 3261 §16.10: a CANCEL of nothing known is passed on; any destination may get it.
+            let known = self.set.destinations.iter().any(|destination| destination.address == out.destination);
+            ensure(known, || format!("CANCEL goes to {}", out.destination))?;
+        } else {
+            self.follows_route(context, out)?;
+        }
+        let sent = Branch {
+            context: key.clone(),
+            destination: out.destination,
+            socket: out.socket,
+            bytes: out.bytes.to_vec(),
+            sent_at: now,
+            resent_at: now,
+            sends: 1,
+            heard_at: None,
+            provisional: false,
+            final_code: None,
+            final_at: None,
+            finals: 0,
+            acks: 0,
+            failed_to_send: false,
+            cancel: None,
+        };
+        self.branches.insert(branch.clone(), sent);
+        self.contexts.entry(key).and_modify(|context| context.branches.push(branch));
+        Ok(())
+    }
+
+    /// RFC 3261 §16.6: what may change, and nothing else.
+    fn forwarded(&self, context: &Context, out: &Transmit<'_>, message: &Message<'_>, vias: &[String]) -> Verdict {
+        let received = scan(&context.bytes);
+        let same = first_line(&received) == first_line(message);
+        ensure(same, || format!("request line {} was {}", text(first_line(message)), text(first_line(&received))))?;
+        let (was, is) = (rest(&received, &CHANGED), rest(message, &CHANGED));
+        ensure(was == is, || format!("headers or body changed:\n{}\nwas\n{}", text(&is), text(&was)))?;
+        let mut expected = all_values(&received, "via");
+        expected[0] = stamped(&expected[0], context.source);
+        ensure(vias[1..] == expected, || format!("Vias below ours are {:?}, not {expected:?}", &vias[1..]))?;
+        // RFC 3261 §16.6 item 3
+        let hops = if received.head.max_forwards.is_set() { received.head.max_forwards_value - 1 } else { 70 };
+        ensure(message.head.max_forwards_value == hops, || format!("Max-Forwards is not {hops}"))?;
+        // RFC 5393 §5.3.3
+        let breadth = if received.head.max_breadth.is_set() { received.head.max_breadth_value } else { 60 };
+        ensure(message.head.max_breadth_value == breadth, || format!("Max-Breadth is not {breadth}"))?;
+        self.record_routed(context, out, message, &received)?;
+        let routes = self.routes_left(&received);
+        let left = all_values(message, "route");
+        ensure(left == routes, || format!("Route is {left:?}, not {routes:?}"))
+    }
+
+    /// RFC 3261 §16.6 item 4.
+    fn record_routed(
+        &self,
+        context: &Context,
+        out: &Transmit<'_>,
+        message: &Message<'_>,
+        received: &Message<'_>,
+    ) -> Verdict {
+        let (is, was) = (all_values(message, "record-route"), all_values(received, "record-route"));
+        let own = is.len().saturating_sub(was.len());
+        ensure(is[own..] == was[..], || format!("Record-Route {is:?} is not on top of {was:?}"))?;
+        let wanted = match (context.method.as_str(), out.socket == context.socket) {
+            ("INVITE" | "SUBSCRIBE" | "REFER" | "NOTIFY" | "UPDATE", same) => 2 - usize::from(same),
+            _ => own,
+        };
+        ensure(own == wanted, || format!("{own} Record-Routes of ours instead of {wanted}"))?;
+        for (at, value) in is[..own].iter().enumerate() {
+            let socket = if at == 0 { out.socket } else { context.socket };
+            let ours = &self.listen[usize::from(socket.0)].advertised;
+            let host = uri_of(value).strip_prefix("sip:").and_then(|uri| uri.split(';').next());
+            ensure(has_lr(value) && host == Some(ours), || {
+                format!("Record-Route {value} is not a loose one of {ours}")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// RFC 3261 §16.4: Route values without those on top that are ours.
+    fn routes_left(&self, received: &Message<'_>) -> Vec<String> {
+        let is_ours =
+            |value: &String| address_of(uri_of(value)).is_some_and(|at| self.listen.iter().any(|l| l.address == at));
+        all_values(received, "route").into_iter().skip_while(is_ours).collect()
+    }
+
+    /// A request within a dialog, or one with a Route: it follows the Route, then the Request-URI.
+    fn follows_route(&self, context: &Context, out: &Transmit<'_>) -> Verdict {
+        let received = scan(&context.bytes);
+        let routes = self.routes_left(&received);
+        let uri = text(received.text(received.head.uri));
+        let next = routes.first().map_or(uri.as_str(), |route| uri_of(route));
+        ensure(address_of(next) == Some(out.destination), || format!("goes to {} and not to {next}", out.destination))
+    }
+
+    /// A request that the dispatcher placed: targets of the set, each once, the next one only for a reason.
+    fn dispatched(&self, now: Instant, table: &Table, context: &Context, out: &Transmit<'_>) -> Verdict {
+        let targets = table.sets().iter().flat_map(|set| &set.destinations);
+        let target = targets.into_iter().find(|destination| destination.address == out.destination);
+        let target = target.ok_or_else(|| format!("{} is not in the set", out.destination))?;
+        ensure(table.states().is_available(target.state), || format!("{} is not available", out.destination))?;
+        let earlier: Vec<_> = context.branches.iter().map(|branch| &self.branches[branch]).collect();
+        ensure(earlier.len() < self.set.failover_limit, || String::from("more targets than failover_limit"))?;
+        let twice = earlier.iter().any(|branch| branch.destination == out.destination);
+        ensure(!twice, || format!("{} was tried already", out.destination))?;
+        ensure(!context.cancelled, || String::from("a new branch after CANCEL"))?;
+        ensure(!context.answered, || String::from("a new branch after 2xx"))?;
+        // RFC 3261 §16.7 item 5
+        ensure(!context.declined, || String::from("a new branch after 6xx"))?;
+        ensure(context.final_sent.is_none(), || String::from("a new branch after the final response"))?;
+        // Those before the last one were looked at when it was started.
+        if let Some(branch) = earlier.last() {
+            let failed = branch.final_code.is_none_or(|code| self.set.failover_codes.contains(code));
+            ensure(failed, || format!("failover after {:?}", branch.final_code))?;
+            ensure(self.is_over(now, branch), || format!("failover while {} is pending", branch.destination))?;
+        }
+        Ok(())
+    }
+
+    /// RFC 3261 §9.1, §16.7 item 10, §16.10.
+    fn cancel_sent(&mut self, now: Instant, out: &Transmit<'_>, message: &Message<'_>, branch: &str) -> Verdict {
+        let known = self.branches.get_mut(branch).ok_or("CANCEL of no branch")?;
+        let context = &self.contexts[&known.context];
+        let same = known.destination == out.destination && known.socket == out.socket;
+        ensure(same, || String::from("CANCEL goes elsewhere than its INVITE"))?;
+        if let Some((_, first)) = &known.cancel {
+            return ensure(first == out.bytes, || String::from("a CANCEL retransmission with other bytes"));
+        }
+        known.cancel = Some((now, out.bytes.to_vec()));
+        ensure(context.method == "INVITE", || String::from("CANCEL of another method than INVITE"))?;
+        ensure(known.provisional, || String::from("CANCEL before a provisional response"))?;
+        ensure(known.final_code.is_none(), || String::from("CANCEL after the final response"))?;
+        // Timer C is more than 3 minutes; an early dialog lives for 5.
+        let old = now.saturating_since(known.sent_at) >= s(180) || now.saturating_since(context.at) >= s(300);
+        let moved_on = context.branches.last().is_some_and(|last| last != branch);
+        let wanted = context.cancelled
+            || context.answered
+            || context.declined
+            || old
+            || moved_on
+            || context.final_sent.is_some();
+        ensure(wanted, || String::from("CANCEL without a reason"))?;
+        let invite = scan(&known.bytes);
+        like_invite(message, &invite)?;
+        ensure(message.text(message.head.to.value) == invite.text(invite.head.to.value), || {
+            String::from("To of CANCEL")
+        })?;
+        let none = all_values(message, "require").is_empty() && all_values(message, "proxy-require").is_empty();
+        ensure(none, || String::from("CANCEL with Require"))
+    }
+
+    /// RFC 3261 §17.1.1.3.
+    fn hop_ack_sent(&mut self, out: &Transmit<'_>, message: &Message<'_>, branch: &str) -> Verdict {
+        let known = self.branches.get_mut(branch).ok_or("ACK of no branch")?;
+        let same = known.destination == out.destination && known.socket == out.socket;
+        ensure(same, || String::from("ACK goes elsewhere than its INVITE"))?;
+        known.acks += 1;
+        ensure(known.acks <= known.finals, || format!("{} ACKs for {} finals", known.acks, known.finals))?;
+        like_invite(message, &scan(&known.bytes))?;
+        self.acknowledged(branch);
+        ensure(has_to_tag(message), || String::from("To of the ACK has no tag"))
+    }
+}
+
+/// What CANCEL and ACK of a hop share with their INVITE.
+fn like_invite(message: &Message<'_>, invite: &Message<'_>) -> Verdict {
+    for (name, is, was) in [
+        ("Request-URI", message.head.uri, invite.head.uri),
+        ("From", message.head.from.value, invite.head.from.value),
+        ("Call-ID", message.head.call_id.value, invite.head.call_id.value),
+    ] {
+        ensure(message.text(is) == invite.text(was), || format!("{name} is not that of the INVITE"))?;
+    }
+    ensure(message.head.cseq_number == invite.head.cseq_number, || String::from("CSeq is not that of the INVITE"))?;
+    let (is, was) = (all_values(message, "via"), all_values(invite, "via"));
+    ensure(is[0] == was[0], || format!("Via {} is not {}", is[0], was[0]))?;
+    let (is, was) = (all_values(message, "route"), all_values(invite, "route"));
+    ensure(is == was, || format!("Route {is:?} is not {was:?}"))
+}

@@ -1,0 +1,148 @@
+//! What must hold when nothing is under way: loads are dialogs, and when all calls are over nothing of them is left
+//! and both
+//! sides of each tell the same story.
+
+use crate::caller::{Call, Outcome};
+use crate::checks::{Context, ensure};
+use crate::clock::TIMEOUT;
+use crate::dialog::{Dialog, Life};
+use crate::setup::CALLERS;
+use crate::world::World;
+use siplane::dispatcher::leaked_tokens;
+use siplane::proxy::{Proxy, Stats};
+use std::collections::HashSet;
+
+impl World {
+    /// At moments without transactions: the load of all destinations is the number of dialogs.
+    pub(crate) fn check_quiet(&mut self) {
+        let quiet = self.proxies.iter().all(|proxy| proxy.transactions() == 0);
+        if quiet && !self.was_quiet {
+            let dialogs: usize = self.proxies.iter().map(Proxy::dialogs).sum();
+            let load = self.policy.table.states().total_load();
+            if load != dialogs as u64 {
+                self.fail(&format!("load {load} with {dialogs} dialogs"));
+            }
+            self.check_live_calls(dialogs);
+        }
+        self.was_quiet = quiet;
+    }
+
+    /// When nothing is on its way either: the proxy's dialogs are the calls that are up.
+    fn check_live_calls(&mut self, dialogs: usize) {
+        let still = self.network.flying() == 0 && self.agents.iter().all(|agent| agent.layer.is_idle());
+        let callees = || self.agents[CALLERS..].iter().flat_map(|agent| &agent.dialogs);
+        if !still || callees().any(|dialog| dialog.unacked.is_some()) {
+            return;
+        }
+        let up: HashSet<_> =
+            callees().filter(|dialog| dialog.life != Life::Ended).map(|dialog| &dialog.call_id).collect();
+        if up.len() != dialogs {
+            self.fail(&format!("{dialogs} dialogs, but calls are up: {up:?}"));
+        }
+        self.quiet_moments += u64::from(dialogs > 0);
+    }
+
+    /// All calls are over and all timers have run out.
+    pub(crate) fn check_end(&self) {
+        for proxy in &self.proxies {
+            let left = (proxy.transactions(), proxy.pending_transactions(), proxy.dialogs(), proxy.stored_bytes());
+            if left != (0, 0, 0, 0) {
+                self.fail(&format!("transactions, pending, dialogs, stored bytes left: {left:?}"));
+            }
+        }
+        let load = self.policy.table.states().total_load();
+        let verdict =
+            ensure(load == 0 && leaked_tokens() == 0, || format!("load {load}, {} tokens lost", leaked_tokens()))
+                .and_then(|()| self.checks.contexts.values().try_for_each(|context| self.check_context(context)))
+                .and_then(|()| self.calls().try_for_each(|call| self.check_call(call)))
+                .and_then(|()| self.check_stats());
+        if let Err(why) = verdict {
+            self.fail(&why);
+        }
+    }
+
+    pub(crate) fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.agents[..CALLERS].iter().flat_map(|agent| &agent.calls)
+    }
+
+    pub(crate) fn callee_dialogs(&self) -> impl Iterator<Item = &Dialog> {
+        self.agents[CALLERS..].iter().flat_map(|agent| &agent.dialogs)
+    }
+
+    /// Every request that wants an answer got one, and a 2xx that came in time went on.
+    fn check_context(&self, context: &Context) -> Result<(), String> {
+        let answered = context.success_sent || context.final_sent.is_some();
+        match context.method.as_str() {
+            "ACK" => return Ok(()),
+            "INVITE" | "CANCEL" => {
+                ensure(answered, || format!("{} of {} was never answered", context.method, context.call_id))?
+            }
+            _ => {}
+        }
+        for branch in
+            context.branches.iter().filter(|_| context.method == "INVITE").map(|branch| &self.checks.branches[branch])
+        {
+            // RFC 3261 §16.7 item 10, §16.8: whatever is pending when a call is decided, or rings too long, is
+            // cancelled.
+            let pending = branch.provisional && branch.final_code.is_none() && !branch.failed_to_send;
+            let cancelled = branch.cancel.is_some();
+            ensure(!pending || cancelled, || {
+                format!("{} was left ringing at {}", context.call_id, branch.destination)
+            })?;
+        }
+        let in_time = context.branches.iter().all(|branch| {
+            let branch = &self.checks.branches[branch];
+            branch.heard_at.is_none_or(|at| at.saturating_since(context.at) < TIMEOUT)
+        });
+        let lost = context.answered && !answered && in_time;
+        ensure(!lost, || format!("2xx to {} of {} was lost", context.method, context.call_id))
+    }
+
+    /// Both sides of a call tell the same story.
+    fn check_call(&self, call: &Call) -> Result<(), String> {
+        let id = &call.plan.call_id;
+        let outcome = call.outcome.ok_or_else(|| format!("{id} has no outcome"))?;
+        let lossless = self.setup.weather.loss == 0 && !self.outage;
+        let silent = outcome == Outcome::TimedOut && call.plan.method == "INVITE";
+        ensure(!silent || !lossless, || format!("{id} got no response at all"))?;
+        let callers: Vec<_> =
+            self.agents[..CALLERS].iter().flat_map(|agent| &agent.dialogs).filter(|d| d.call_id == *id).collect();
+        let callees: Vec<_> = self.callee_dialogs().filter(|dialog| dialog.call_id == *id).collect();
+        for dialog in &callers {
+            let known = callees.iter().any(|other| other.local_tag() == dialog.remote_tag());
+            ensure(known, || format!("{id}: no callee has tag {}", dialog.remote_tag()))?;
+        }
+        for dialog in callees.iter().filter(|dialog| dialog.acked) {
+            let known = callers.iter().any(|other| other.remote_tag() == dialog.local_tag());
+            ensure(known, || format!("{id}: the caller knows nothing of tag {}", dialog.local_tag()))?;
+        }
+        if call.plan.method != "INVITE" {
+            return Ok(());
+        }
+        let answered = outcome == Outcome::Answered;
+        ensure(!answered || !callees.is_empty(), || format!("{id} was answered by nobody"))?;
+        ensure(!answered || call.plan.no_ack || !callers.is_empty(), || format!("{id} was answered without a dialog"))?;
+        let context = self.checks.contexts.values().find(|c| c.call_id == *id && c.is_new && c.method == "INVITE");
+        let relayed = context.is_some_and(|context| context.success_sent && context.final_sent.is_none());
+        let gone = matches!(outcome, Outcome::GaveUp | Outcome::TimedOut) && !lossless;
+        ensure(!relayed || answered || gone, || format!("{id} ended with {outcome:?}, but a 2xx was relayed"))
+    }
+
+    fn check_stats(&self) -> Result<(), String> {
+        let sum = |field: fn(&Stats) -> u64| self.proxies.iter().map(|proxy| field(proxy.stats())).sum::<u64>();
+        let invites =
+            || self.checks.contexts.values().filter(|c| c.is_new && c.method == "INVITE" && !c.branches.is_empty());
+        let (calls, answered, failed) = (sum(|s| s.calls), sum(|s| s.calls_answered), sum(|s| s.calls_failed));
+        ensure(calls == invites().count() as u64, || format!("{calls} calls counted of {}", invites().count()))?;
+        let relayed = invites().filter(|context| context.success_sent && context.final_sent.is_none()).count();
+        ensure(answered == relayed as u64, || format!("{answered} answered calls counted of {relayed}"))?;
+        ensure(calls == answered + failed, || {
+            format!("{calls} calls are not {answered} answered and {failed} failed")
+        })?;
+        let branches = invites().map(|context| context.branches.len() as u64 - 1).sum::<u64>();
+        ensure(sum(|s| s.failovers) >= branches, || format!("{} failovers of {branches}", sum(|s| s.failovers)))?;
+        ensure(sum(|s| s.bugs) == 0, || String::from("a bug was counted"))?;
+        ensure(sum(|s| s.dialogs_expired) == 0, || String::from("a dialog expired"))?;
+        ensure(sum(|s| s.foreign_responses) == 0, || String::from("a response was taken for a foreign one"))
+    }
+}

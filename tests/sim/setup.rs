@@ -1,0 +1,122 @@
+//! How a world begins: addresses, the set, the network; everything else is called into it.
+
+use crate::agent::Agent;
+use crate::clock::s;
+use crate::network::{Host, Weather};
+use core::time::Duration;
+use siplane::dispatcher::{Algorithm, DestinationSpec, Exhausted, FailoverCodes, SetId, SetSpec};
+use siplane::proxy::{Listen, Settings, Transport};
+use std::net::SocketAddr;
+
+/// Callers in every world.
+pub(crate) const CALLERS: usize = 4;
+
+/// What differs from world to world.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) seed: u64,
+    pub(crate) shards: u32,
+    pub(crate) weather: Weather,
+    /// How each destination's host takes packets; as many destinations.
+    pub(crate) hosts: Vec<Host>,
+    /// Destinations with odd numbers have IPv6 addresses, and the proxy listens there.
+    pub(crate) ipv6: bool,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) failover_limit: usize,
+    pub(crate) exhausted: Exhausted,
+    pub(crate) answer_timeout: Duration,
+    /// Final codes that send a request on, besides the standard ones.
+    pub(crate) more_failover_codes: Vec<u16>,
+    /// Operators and reloads change the table while calls run.
+    pub(crate) table_changes: bool,
+}
+
+impl Setup {
+    /// `destinations` good hosts on a perfect network, tried in order.
+    pub(crate) fn calm(destinations: usize) -> Self {
+        Self {
+            seed: 1,
+            shards: 2,
+            weather: Weather::default(),
+            hosts: vec![Host::Up; destinations],
+            ipv6: false,
+            algorithm: Algorithm::Priority,
+            failover_limit: destinations,
+            exhausted: Exhausted::BestResponse,
+            answer_timeout: s(2),
+            more_failover_codes: Vec::new(),
+            table_changes: false,
+        }
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        let mut addresses = vec![listen("192.0.2.10:5060"), listen("192.0.2.10:5080")];
+        if self.ipv6 {
+            addresses.push(listen("[2001:db8::10]:5060"));
+        }
+        Settings {
+            listen: addresses,
+            transactions_max: 4096,
+            dialogs_max: 4096,
+            stored_bytes_max: 1 << 24,
+            ..Settings::default()
+        }
+    }
+
+    pub(crate) fn set(&self) -> SetSpec {
+        let mut failover_codes = FailoverCodes::standard();
+        self.more_failover_codes.iter().for_each(|code| failover_codes.insert(*code));
+        SetSpec {
+            id: SetId(1),
+            name: String::from("all"),
+            algorithm: self.algorithm,
+            destinations: (0..self.hosts.len()).map(|index| self.destination(index)).collect(),
+            failover_codes,
+            failover_limit: self.failover_limit,
+            answer_timeout: self.answer_timeout,
+            exhausted: self.exhausted,
+            retry_after_s: 5,
+        }
+    }
+
+    /// Callers first, then destinations.
+    pub(crate) fn agents(&self) -> Vec<Agent> {
+        let callers = (0..CALLERS).map(|index| {
+            let at = |port| address(&format!("10.0.0.{}:{port}", index + 1));
+            Agent::new(format!("c{index}"), at(5060), at(5062))
+        });
+        let destinations = (0..self.hosts.len()).map(|index| {
+            let (first, second) = (self.address(index, 5060), self.address(index, 5070));
+            Agent::new(format!("d{index}"), first, second)
+        });
+        callers.chain(destinations).collect()
+    }
+
+    pub(crate) fn address(&self, destination: usize, port: u16) -> SocketAddr {
+        if self.ipv6 && destination % 2 == 1 {
+            address(&format!("[2001:db8:1::{}]:{port}", destination + 1))
+        } else {
+            address(&format!("10.1.0.{}:{port}", destination + 1))
+        }
+    }
+
+    fn destination(&self, index: usize) -> DestinationSpec {
+        let address = self.address(index, 5060);
+        DestinationSpec {
+            duid: format!("d{index}"),
+            uri: format!("sip:{address}"),
+            address,
+            weight: 1 + index as u32,
+            priority: -(index as i32),
+            disabled: false,
+        }
+    }
+}
+
+fn listen(text: &str) -> Listen {
+    Listen { transport: Transport::Udp, address: address(text), advertised: text.to_owned() }
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}

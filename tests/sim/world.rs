@@ -1,0 +1,286 @@
+//! The world: shards of the real proxy, user agents, the network, and a clock that jumps to whatever happens next.
+
+use crate::agent::Agent;
+use crate::callee::{CalleePlan, Reply};
+use crate::caller::{Call, CallPlan};
+use crate::checks::Checks;
+use crate::clock::{TIMEOUT, s, sooner};
+use crate::dialog::Act;
+use crate::network::{Arrival, Host, Network, Packet};
+use crate::setup::{CALLERS, Setup};
+use crate::trace::Trace;
+use core::time::Duration;
+use siplane::dispatcher::{Admin, SetId, Table};
+use siplane::proxy::{Datagram, Outbox, Policy, Proxy, ShardId, SocketId, owner_of};
+use siplane::sip::find_call_id;
+use siplane::time::Instant;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+/// Longest run, virtual time; no call takes that long.
+const RUN_MAX: Duration = Duration::from_secs(7200);
+
+/// What is done to the world from outside.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Operation {
+    /// Sets the admin state of a destination.
+    Admin(usize, Admin),
+    /// Publishes the table anew.
+    Reload,
+    /// A caller's host takes packets like this from now on.
+    Caller(usize, Host),
+}
+
+/// Everything.
+pub(crate) struct World {
+    pub(crate) setup: Setup,
+    pub(crate) step: u64,
+    pub(crate) now: Instant,
+    pub(crate) network: Network,
+    pub(crate) proxies: Vec<Proxy>,
+    pub(crate) policy: Policy,
+    pub(crate) agents: Vec<Agent>,
+    pub(crate) checks: Checks,
+    /// What operators will do, in order.
+    pub(crate) operations: Vec<(Instant, Operation)>,
+    /// A caller's host was out of reach for a while.
+    pub(crate) outage: bool,
+    pub(crate) was_quiet: bool,
+    /// Moments at which loads were compared with dialogs while calls were up.
+    pub(crate) quiet_moments: u64,
+    trace: Trace,
+    addresses: HashMap<SocketAddr, usize>,
+    wakes: Vec<Option<Instant>>,
+    out: Outbox,
+    steps_here: u64,
+}
+
+impl World {
+    pub(crate) fn new(setup: Setup) -> Self {
+        let (settings, set, agents) = (setup.settings(), setup.set(), setup.agents());
+        let start = Instant::from_nanos(0);
+        let shard = |index| ShardId { index, count: setup.shards };
+        let mut network = Network::new(setup.weather, setup.seed ^ 0x6e65_7477);
+        for (index, host) in setup.hosts.iter().enumerate() {
+            network.set_host(setup.address(index, 0).ip(), *host);
+        }
+        let addresses = |(index, agent): (usize, &Agent)| [(agent.address(), index), (agent.second, index)];
+        Self {
+            checks: Checks::new(settings.listen.clone(), set.clone(), setup.table_changes),
+            proxies: (0..setup.shards).map(|n| Proxy::new(settings.clone(), shard(n), setup.seed, start)).collect(),
+            policy: policy(Table::build(vec![set], None).expect("a good set")),
+            addresses: agents.iter().enumerate().flat_map(addresses).collect(),
+            wakes: vec![None; agents.len()],
+            agents,
+            network,
+            operations: Vec::new(),
+            outage: false,
+            was_quiet: true,
+            quiet_moments: 0,
+            trace: Trace::new(),
+            out: Outbox::new(),
+            now: start,
+            step: 0,
+            steps_here: 0,
+            setup,
+        }
+    }
+
+    /// A call of caller `number % CALLERS` that every destination answers by `reply`.
+    pub(crate) fn call(&mut self, number: usize, start: Duration, reply: Reply) -> CallPlan {
+        let call_id = format!("call-{number}-{}@sim", self.setup.seed);
+        for agent in &mut self.agents[CALLERS..] {
+            agent.plans.insert(call_id.clone(), CalleePlan { reply, acts: Vec::new(), lost_acks: 0 });
+        }
+        CallPlan {
+            call_id,
+            method: "INVITE",
+            start: Instant::from_nanos(0) + start,
+            proxy: self.checks.listen[number % 2].address,
+            cancel_after: None,
+            acts: vec![(s(10), Act::Bye)],
+            no_ack: false,
+            second_path: None,
+            edge: false,
+            compact: false,
+            no_max_forwards: false,
+        }
+    }
+
+    /// What destination `index` does with the call.
+    pub(crate) fn callee(&mut self, index: usize, plan: &CallPlan) -> &mut CalleePlan {
+        self.agents[CALLERS + index].plans.get_mut(&plan.call_id).expect("a plan")
+    }
+
+    /// Hands the plan to its caller.
+    pub(crate) fn place(&mut self, number: usize, plan: CallPlan) {
+        let caller = number % CALLERS;
+        self.agents[caller].calls.push(Call::new(plan));
+        self.wakes[caller] = self.agents[caller].poll_timeout();
+    }
+
+    /// Runs until all calls are over and all timers have run out, and judges what is left.
+    pub(crate) fn run(&mut self) {
+        while !self.is_idle() {
+            let more = self.next().is_some_and(|at| at < Instant::from_nanos(0) + RUN_MAX);
+            if !more {
+                let stuck: Vec<_> = self.agents.iter().flat_map(Agent::unfinished).collect();
+                self.fail(&format!("calls never end: {}", stuck.join("; ")));
+            }
+            self.step();
+        }
+        self.run_for(TIMEOUT * 2 + s(15));
+        self.check_end();
+    }
+
+    /// Runs for `time`.
+    pub(crate) fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.next().is_some_and(|at| at <= end) {
+            self.step();
+        }
+        self.now = end;
+    }
+
+    pub(crate) fn fail(&self, why: &str) -> ! {
+        panic!("seed {} step {} at {:?}: {why}", self.setup.seed, self.step, Duration::from_nanos(self.now.as_nanos()))
+    }
+
+    fn is_idle(&self) -> bool {
+        self.network.flying() == 0 && self.agents.iter().all(Agent::is_idle)
+    }
+
+    fn next(&self) -> Option<Instant> {
+        let proxies = self.proxies.iter().map(Proxy::poll_timeout);
+        let agents = self.wakes.iter().copied();
+        let operation = self.operations.first().map(|operation| operation.0);
+        proxies.chain(agents).chain([self.network.poll_timeout(), operation]).fold(None, sooner)
+    }
+
+    fn step(&mut self) {
+        let Some(next) = self.next() else { return };
+        self.step += 1;
+        self.steps_here = if next > self.now { 0 } else { self.steps_here + 1 };
+        if self.steps_here > 20_000 {
+            self.fail("time stands still");
+        }
+        self.now = self.now.max(next);
+        if let Some(arrival) = self.network.receive(self.now) {
+            self.arrive(arrival);
+        } else if self.operations.first().is_some_and(|operation| operation.0 <= self.now) {
+            let operation = self.operations.remove(0).1;
+            self.operate(operation);
+        } else {
+            self.timers();
+        }
+        self.check_quiet();
+    }
+
+    fn arrive(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Datagram(packet) => match self.addresses.get(&packet.to) {
+                Some(index) => {
+                    let index = *index;
+                    self.agents[index].receive(self.now, &packet);
+                    self.after_agent(index);
+                }
+                None => self.give_proxy(&packet),
+            },
+            Arrival::Unreachable(packet) => {
+                let Some(shard) = packet.shard else { return };
+                self.trace.add(self.now, "ICMP", packet.to, packet.from, &packet.bytes);
+                self.checks.send_failed(&packet.bytes);
+                let Self { proxies, policy, out, now, .. } = self;
+                proxies[shard].handle_send_error(*now, policy, packet.to, &packet.bytes, out);
+                self.after_proxy(shard);
+            }
+        }
+    }
+
+    fn give_proxy(&mut self, packet: &Packet) {
+        let socket = self.checks.listen.iter().position(|listen| listen.address == packet.to);
+        let Some(socket) = socket else { self.fail(&format!("a packet to nobody: {}", packet.to)) };
+        let socket = SocketId(socket as u8);
+        self.trace.add(self.now, "in", packet.from, packet.to, &packet.bytes);
+        let shard = find_call_id(&packet.bytes).map_or(0, |call_id| owner_of(call_id, self.setup.shards)) as usize;
+        self.checks.received(self.now, &self.policy.table, packet.from, socket, &packet.bytes);
+        let Self { proxies, policy, out, now, .. } = self;
+        let datagram = Datagram { source: packet.from, socket, bytes: &packet.bytes };
+        proxies[shard].handle_datagram(*now, policy, datagram, out);
+        self.after_proxy(shard);
+    }
+
+    fn timers(&mut self) {
+        for shard in 0..self.proxies.len() {
+            if self.proxies[shard].poll_timeout().is_some_and(|at| at <= self.now) {
+                self.checks.timer();
+                let Self { proxies, policy, out, now, .. } = self;
+                proxies[shard].handle_timeout(*now, policy, out);
+                self.after_proxy(shard);
+            }
+        }
+        for index in 0..self.agents.len() {
+            if self.wakes[index].is_some_and(|at| at <= self.now) {
+                self.agents[index].handle_timeout(self.now);
+                self.after_agent(index);
+            }
+        }
+    }
+
+    fn operate(&mut self, operation: Operation) {
+        match operation {
+            Operation::Admin(index, admin) => {
+                let table = &self.policy.table;
+                let destination = &table.set(SetId(1)).expect("the set").destinations[index];
+                table.states().set_admin(destination.state, admin, self.now);
+            }
+            Operation::Caller(index, host) => {
+                self.outage = true;
+                self.network.set_host(self.agents[index].address().ip(), host);
+            }
+            Operation::Reload => {
+                let table = Table::build(vec![self.checks.set.clone()], Some(&self.policy.table)).expect("a good set");
+                self.policy = policy(table);
+            }
+        }
+    }
+
+    fn after_agent(&mut self, index: usize) {
+        for packet in self.agents[index].layer.out.drain(..) {
+            self.network.send(self.now, packet);
+        }
+        self.wakes[index] = self.agents[index].poll_timeout();
+    }
+
+    fn after_proxy(&mut self, shard: usize) {
+        let Self { out, checks, policy, trace, network, now, .. } = self;
+        let mut wrong = None;
+        for transmit in out.iter() {
+            let from = checks.listen[usize::from(transmit.socket.0)].address;
+            trace.add(*now, "out", from, transmit.destination, transmit.bytes);
+            if let Err(why) = checks.sent(*now, &policy.table, &transmit) {
+                wrong = Some(format!("{why}\n{}", String::from_utf8_lossy(transmit.bytes)));
+                break;
+            }
+            let bytes = transmit.bytes.to_vec();
+            network.send(*now, Packet { from, to: transmit.destination, bytes, shard: Some(shard) });
+        }
+        out.clear();
+        let wrong = wrong.or_else(|| checks.settled().err());
+        if let Some(why) = wrong {
+            self.fail(&why);
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("SIM_SEED={} step {}; the last messages:\n{}", self.setup.seed, self.step, self.trace);
+        }
+    }
+}
+
+fn policy(table: Table) -> Policy {
+    Policy { table, rules: Vec::new(), default_set: Some(SetId(1)) }
+}
