@@ -49,6 +49,9 @@ pub const STORED_BYTES_DEFAULT: usize = 1 << 30;
 /// Bytes that one turn's outbox holds before the shard must send it.
 pub const OUTBOX_BYTES: usize = 1 << 20;
 
+/// Max-Breadth that a request may carry, and what it gets when it carries none; more is overwritten (RFC 5393 §5.3.3).
+pub const BREADTH_MAX: u32 = 60;
+
 /// Via header field values that a request may carry; beyond it: 483 (RFC 5393 §5: a bound of our own).
 pub const VIAS_MAX: usize = 128;
 

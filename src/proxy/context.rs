@@ -9,8 +9,9 @@ use super::route::Plan;
 use super::server::{Content, give};
 use super::slab::Id;
 use super::{Proxy, Turn};
-use crate::dispatcher::{Exhausted, Set};
+use crate::dispatcher::{DestinationId, Exhausted, Set, Table};
 use crate::sip::{Message, Start, Status, fields, header_is, scan};
+use std::net::SocketAddr;
 
 impl Proxy {
     /// A 1xx. RFC 3261 §16.7 item 5: 100 is never forwarded, others at once; RFC 4320 §4.1: none to a non-INVITE.
@@ -287,11 +288,10 @@ impl Proxy {
         let table = &turn.policy.table;
         let context = &mut self.servers.get_mut(server)?.context;
         while let Some(target) = context.targets.get(usize::from(context.tried)).copied() {
+            let address = open_target(table, &context.targets, usize::from(context.tried));
             context.tried += 1;
-            if let Some(destination) = table.destination(target)
-                && table.states().is_available(destination.state)
-            {
-                return Some(Hop { address: destination.address, destination: Some(target) });
+            if let Some(address) = address {
+                return Some(Hop { address, destination: Some(target) });
             }
         }
         None
@@ -300,8 +300,8 @@ impl Proxy {
     fn has_next_target(&self, turn: &Turn<'_>, server: Id) -> bool {
         let table = &turn.policy.table;
         let Some(context) = self.servers.get(server).map(|server| &server.context) else { return false };
-        let rest = context.targets.iter().skip(usize::from(context.tried));
-        rest.filter_map(|target| table.destination(*target)).any(|target| table.states().is_available(target.state))
+        let mut rest = usize::from(context.tried)..context.targets.len();
+        rest.any(|place| open_target(table, &context.targets, place).is_some())
     }
 
     /// RFC 3261 §16.10, §16.7 item 10: cancels what is pending. `by_caller`: a CANCEL came, so no new target is tried.
@@ -363,4 +363,15 @@ impl Proxy {
         retry_after(retry_after_s, &mut self.scratch);
         self.answer_with_scratch(turn, id, Status::SERVICE_UNAVAILABLE, "");
     }
+}
+
+/// Where the target at `place` is, when its turn may come: it is there and available now, and no earlier one is at
+/// the same address.
+/// RFC 3261 §16.5: a target is tried once, also when a set names it twice.
+fn open_target(table: &Table, targets: &[DestinationId], place: usize) -> Option<SocketAddr> {
+    let (earlier, rest) = targets.split_at_checked(place)?;
+    let destination = table.destination(*rest.first()?)?;
+    let same = |other: &DestinationId| table.destination(*other).is_some_and(|it| it.address == destination.address);
+    let open = table.states().is_available(destination.state) && !earlier.iter().any(same);
+    open.then_some(destination.address)
 }

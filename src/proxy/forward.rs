@@ -6,6 +6,7 @@ use super::request::Incoming;
 use super::route::Plan;
 use super::settings::SocketId;
 use crate::dispatcher::DestinationId;
+use crate::limits;
 use crate::sip::{Span, push_number, stamp};
 use std::net::SocketAddr;
 
@@ -42,6 +43,7 @@ impl Proxy {
         self.insert_lines(incoming, parts);
         self.insert_via(incoming, parts);
         self.edit_max_forwards(incoming);
+        self.edit_max_breadth(incoming);
         plan.cuts.iter().for_each(|cut| self.splice.remove(*cut));
         self.edit_strict(incoming, plan);
         // RFC 3261 §7.5: empty lines before the request are not passed on.
@@ -107,7 +109,9 @@ impl Proxy {
             }
             if !head.max_breadth.is_set() {
                 // RFC 5393 §5.3.3: 60 when absent.
-                lines.extend_from_slice(b"Max-Breadth: 60\r\n");
+                lines.extend_from_slice(b"Max-Breadth: ");
+                push_number(limits::BREADTH_MAX, lines);
+                lines.extend_from_slice(b"\r\n");
             }
         });
     }
@@ -118,6 +122,14 @@ impl Proxy {
             // RFC 3261 §16.6 item 3: less by one.
             let less = u32::from(head.max_forwards_value.saturating_sub(1));
             self.splice.replace_with(head.max_forwards.value, |text| push_number(less, text));
+        }
+    }
+
+    fn edit_max_breadth(&mut self, incoming: &Incoming<'_>) {
+        let head = &incoming.message.head;
+        if head.max_breadth.is_set() && head.max_breadth_value > limits::BREADTH_MAX {
+            // RFC 5393 §5.3.3: more than our own bound is overwritten.
+            self.splice.replace_with(head.max_breadth.value, |text| push_number(limits::BREADTH_MAX, text));
         }
     }
 }

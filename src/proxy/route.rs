@@ -106,6 +106,8 @@ impl Plan {
         }
         self.uri_cuts.sort_unstable_by_key(|cut| cut.start);
         self.uri.port = None;
+        // What is cut does not lead the request back to us either.
+        self.uri.params = Span::default();
     }
 
     /// RFC 3261 §16.4: a strict router before us moved the real Request-URI to the end of the route.
@@ -117,6 +119,9 @@ impl Plan {
                 self.uri = last.uri;
                 self.uri_text = last.text;
                 self.cut_last(values.last(), &last);
+                if let Some(before) = values.last_mut().filter(|_| !last.first_in_line) {
+                    before.next = None;
+                }
             }
             if !matches!(self.uri.scheme, Scheme::Sip | Scheme::Tel) {
                 return Err(Defect::Scheme);

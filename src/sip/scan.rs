@@ -396,9 +396,10 @@ impl Scanner<'_> {
         let number = cursor.number().ok().filter(|n| *n < 1 << 31);
         let gap = cursor.at;
         cursor.skip_lws();
+        let spaced = cursor.at > gap;
         let method = cursor.until(|b| !is_token(b));
         match number {
-            Some(number) if cursor.at > gap && !method.is_empty() && cursor.peek().is_none() => {
+            Some(number) if spaced && !method.is_empty() && cursor.peek().is_none() => {
                 self.head.cseq_number = number;
                 self.head.cseq_method = method;
             }

@@ -100,8 +100,14 @@ impl Uri {
     }
 
     /// Where a request to this URI goes when its host (or `maddr`, RFC 3261 §19.1.1) is an address; port 5060 unless given.
+    /// Only UDP is there yet: `sips` needs TLS to the next hop (RFC 3261 §26.2.2), and a `transport` parameter must be
+    /// obeyed (RFC 3263 §4.1); such a URI goes nowhere.
     #[must_use]
     pub fn address(&self, bytes: &[u8]) -> Option<SocketAddr> {
+        let transport = self.param(bytes, b"transport").map(|span| span.of(bytes));
+        if self.scheme == Scheme::Sips || transport.is_some_and(|transport| !transport.eq_ignore_ascii_case(b"udp")) {
+            return None;
+        }
         let host = self.param(bytes, b"maddr").filter(|span| !span.is_empty()).unwrap_or(self.host);
         Some(SocketAddr::new(host_address(host.of(bytes))?, self.port.unwrap_or(5060)))
     }
@@ -199,6 +205,11 @@ mod tests {
         assert_eq!(address("sip:a@[2001:db8::1]:99"), Some("[2001:db8::1]:99".parse().unwrap()));
         assert_eq!(address("sip:a@h;maddr=192.0.2.7"), Some("192.0.2.7:5060".parse().unwrap()));
         assert_eq!(address("sip:a@h"), None);
+        // RFC 3261 §26.2.2
+        assert_eq!(address("sips:a@192.0.2.1"), None);
+        // RFC 3263 §4.1
+        assert_eq!(address("sip:a@192.0.2.1;transport=tcp"), None);
+        assert_eq!(address("sip:a@192.0.2.1;Transport=UDP"), Some("192.0.2.1:5060".parse().unwrap()));
         for text in ["1.2.3", "1.2.3.4.5", "1.2.3.256", "1..2.3", "1.2.3.", "1.2.3.4a", "0001.2.3.4"] {
             assert_eq!(host_address(text.as_bytes()), None, "{text}");
         }
