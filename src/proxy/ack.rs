@@ -6,6 +6,7 @@ use super::route::Plan;
 use super::slab::Id;
 use super::transaction::ServerEvent;
 use super::{Proxy, Turn};
+use std::net::SocketAddr;
 
 impl Proxy {
     /// An ACK with the branch of an INVITE that we know.
@@ -16,7 +17,7 @@ impl Proxy {
         }
     }
 
-    /// An ACK for a 2xx goes end to end, without state, by its Route (RFC 3261 §16.11: the same branch each time).
+    /// An ACK for a 2xx goes end to end, without state, by its Route.
     pub(super) fn forward_ack(&mut self, turn: &mut Turn<'_>, incoming: &Incoming<'_>) {
         let message = incoming.message;
         let own_tag = self.own_tag(message.call_id(), message.text(incoming.from.tag));
@@ -33,17 +34,29 @@ impl Proxy {
             self.stats.stray_acks += 1;
             return;
         };
-        let Some(socket) = self.leaves_by(incoming.socket, &plan, address) else {
+        self.forward_stateless(turn, incoming, &plan, address);
+    }
+
+    /// Forwards a request without state: the same branch for each retransmission (RFC 3261 §16.11).
+    pub(super) fn forward_stateless(
+        &mut self,
+        turn: &mut Turn<'_>,
+        incoming: &Incoming<'_>,
+        plan: &Plan,
+        address: SocketAddr,
+    ) {
+        let message = incoming.message;
+        let Some(socket) = self.leaves_by(incoming.socket, plan, address) else {
             self.stats.unresolvable += 1;
             return;
         };
         let received = self.keys.hash((message.text(incoming.via.branch), message.call_id(), message.head.cseq_number));
         let branch = self.keys.stateless_branch(received, self.fingerprint(incoming));
         let parts = Parts { branch: &branch, socket, cookie: None };
-        turn.out.push(socket, address, |arena| self.write_request(incoming, &plan, &parts, arena));
+        turn.out.push(socket, address, |arena| self.write_request(incoming, plan, &parts, arena));
     }
 
-    fn ack_address(&self, incoming: &Incoming<'_>, plan: &Plan) -> Option<std::net::SocketAddr> {
+    fn ack_address(&self, incoming: &Incoming<'_>, plan: &Plan) -> Option<SocketAddr> {
         let bytes = incoming.message.bytes;
         let uri = plan.next.map_or(plan.uri, |next| next.uri);
         let to_us = plan.next.is_none() && self.names.is_us(uri.host.of(bytes), uri.port);

@@ -179,7 +179,7 @@ impl Proxy {
             let sent = scan(sent);
             derive(&sent, b"CANCEL", sent.text(sent.head.to.line), arena);
         });
-        let stored = self.buffers.store(bytes);
+        let stored = if self.clients.is_full() { None } else { self.buffers.store(bytes) };
         let mut cancel = self.new_client(turn, server, Method::Cancel, hop, socket);
         (cancel.purpose, cancel.sent, cancel.is_pending) = (Purpose::Cancel(invite), stored, false);
         let id = self.clients.insert(cancel);

@@ -49,14 +49,14 @@ impl Proxy {
             turn.policy.table.states().count_answered(destination.state());
         }
         self.no_longer_pending(id);
-        let failed = self.servers.get(server).is_some_and(|server| server.machine.has_failed());
+        let failed = self.servers.get(server).is_some_and(|server| server.machine.takes_no_success());
         let Some(context) = self.servers.get_mut(server).map(|server| &mut server.context) else { return };
         // RFC 3261 §16.7 item 5: a non-INVITE gets exactly one final response.
         if context.answered && !invite {
             return;
         }
         context.answered = true;
-        // After a failure the caller takes no 2xx any more: it is passed on, but begins no dialog.
+        // After a failure that it has acknowledged the caller takes no 2xx: it is passed on, but begins no dialog.
         let (dialog, ends) = (context.dialog.filter(|_| !failed), context.ends.take());
         let spare = match dialog {
             Some(dialog) => self.confirm_dialog(turn, dialog, answer.message, token),
@@ -92,7 +92,8 @@ impl Proxy {
         let status = answer.status;
         let Some(client) = self.clients.get(id) else { return };
         let (server, was_pending, invite) = (client.server, client.is_pending, client.machine.is_invite());
-        self.release_branch(turn, id, false);
+        let retry = self.set_of(turn, server).is_some_and(|set| set.failover_codes.contains(status.code()));
+        self.release_branch(turn, id, retry);
         self.no_longer_pending(id);
         let Some(context) = self.servers.get_mut(server).map(|server| &mut server.context) else { return };
         if context.answered {
@@ -101,7 +102,8 @@ impl Proxy {
         if status == Status::REQUEST_TIMEOUT && !invite {
             // RFC 4320 §4.2: a non-INVITE never gets a 408: it is as if nothing had come.
             self.note_timeout(server);
-        } else {
+        } else if was_pending || context.cancelled || status != Status::REQUEST_TERMINATED {
+            // Not the 487 to a CANCEL that the caller did not ask for: that branch was given up, as a time-out.
             self.keep_best(server, answer.message, status);
         }
         if status.code() >= 600 {
@@ -112,8 +114,7 @@ impl Proxy {
             self.cancel_call(turn, server, false);
         }
         if was_pending {
-            let retry = self.set_of(turn, server).is_some_and(|set| set.failover_codes.contains(status.code()));
-            self.advance(turn, server, retry);
+            self.advance_from(turn, id, server, retry);
         }
     }
 
@@ -125,9 +126,11 @@ impl Proxy {
         self.no_longer_pending(id);
         if timed_out {
             self.note_timeout(server);
+        } else if let Some(server) = self.servers.get_mut(server) {
+            server.context.unreachable = true;
         }
         if was_pending {
-            self.advance(turn, server, true);
+            self.advance_from(turn, id, server, true);
         }
     }
 
@@ -151,7 +154,7 @@ impl Proxy {
         }
         self.no_longer_pending(id);
         self.note_timeout(server);
-        self.advance(turn, server, true);
+        self.advance_from(turn, id, server, true);
     }
 
     fn note_timeout(&mut self, server: Id) {
@@ -160,14 +163,14 @@ impl Proxy {
         }
     }
 
-    /// Gives the branch's load back and counts its failure.
-    fn release_branch(&mut self, turn: &Turn<'_>, id: Id, lost: bool) {
+    /// Gives the branch's load back and counts its failure, if it is one of the destination's.
+    fn release_branch(&mut self, turn: &Turn<'_>, id: Id, failed: bool) {
         let states = turn.policy.table.states();
         let Some(client) = self.clients.get_mut(id) else { return };
         if let Some(token) = client.token.take() {
             states.release(token);
         }
-        if let Some(destination) = client.destination.filter(|_| lost && client.is_pending) {
+        if let Some(destination) = client.destination.filter(|_| failed && client.is_pending) {
             states.count_failed(destination.state());
         }
     }
@@ -233,19 +236,30 @@ impl Proxy {
     }
 
     /// A branch has ended without success: the next target, or the final answer when no branch is left. `retry` says whether the
-    /// failure is one that another target may not share.
-    pub(super) fn advance(&mut self, turn: &mut Turn<'_>, server: Id, retry: bool) {
-        let Some(context) = self.servers.get(server).map(|server| &server.context) else { return };
+    /// failure is one that another target may not share. Says whether the request went on.
+    pub(super) fn advance(&mut self, turn: &mut Turn<'_>, server: Id, retry: bool) -> bool {
+        let Some(context) = self.servers.get(server).map(|server| &server.context) else { return false };
         if context.answered {
-            return;
+            return false;
         }
         let may_go_on = retry && !context.cancelled && !context.gives_up;
         if may_go_on && self.try_next(turn, server) {
             self.stats.failovers += 1;
-            return;
+            return true;
         }
         if self.servers.get(server).is_some_and(|server| server.context.pending == 0) {
             self.finish(turn, server);
+        }
+        false
+    }
+
+    /// [`Proxy::advance`] for branch `id`, whose destination counts what moved on from it.
+    fn advance_from(&mut self, turn: &mut Turn<'_>, id: Id, server: Id, retry: bool) {
+        let destination = self.clients.get(id).and_then(|client| client.destination);
+        if self.advance(turn, server, retry)
+            && let Some(destination) = destination
+        {
+            turn.policy.table.states().count_failover(destination.state());
         }
     }
 
@@ -326,6 +340,7 @@ impl Proxy {
         context.answered = invite || !context.timed_out || context.best.is_some();
         let (best, challenges, ends) = (context.best.take(), context.challenges.take(), context.ends.take());
         let (cancelled, timed_out) = (context.cancelled, context.timed_out);
+        let unreachable = context.unreachable && context.set.is_none();
         // RFC 3261 §16.8: what rang too long is a 408, or what a 6xx said, whatever is left to try.
         let unavailable = unavailable.filter(|_| !context.gives_up);
         // RFC 3261 §16.7 item 6: a 6xx is never replaced.
@@ -347,7 +362,9 @@ impl Proxy {
             // RFC 3261 §16.7 item 6: an INVITE that nobody answered gets 408; RFC 4320 §4.2: a non-INVITE never.
             (_, _) if timed_out && invite => self.answer(turn, id, Status::REQUEST_TIMEOUT, ""),
             (_, _) if timed_out => {}
-            // RFC 3261 §16.9: a transport error counts as 503 from that target.
+            // RFC 3261 §16.9: a transport error counts as 503 from that target, which goes back as 500 (§16.7 item 6)
+            (_, _) if unreachable => self.answer(turn, id, Status::SERVER_INTERNAL_ERROR, ""),
+            // unless all of a set is gone: then other requests fare no better.
             (_, _) => self.answer_unavailable(turn, id, retry_after_s),
         }
         give(&mut self.buffers, best.map(|(_, buffer)| buffer));

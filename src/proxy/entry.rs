@@ -45,9 +45,9 @@ impl ServerMachine {
         )
     }
 
-    /// Whether an INVITE got another final response than 2xx.
-    pub(crate) const fn has_failed(self) -> bool {
-        matches!(self, Self::Invite(invite_server::State::Completed | invite_server::State::Confirmed))
+    /// Whether the caller has acknowledged a final response other than 2xx, or does not wait any more: it takes no 2xx then.
+    pub(crate) const fn takes_no_success(self) -> bool {
+        matches!(self, Self::Invite(invite_server::State::Confirmed | invite_server::State::Terminated))
     }
 
     /// Whether no final response was sent yet.
@@ -150,6 +150,8 @@ pub(crate) struct ResponseContext {
     pub(crate) challenges: Option<Buffer>,
     /// A branch gave nothing at all.
     pub(crate) timed_out: bool,
+    /// A branch could not be sent.
+    pub(crate) unreachable: bool,
     /// The caller sent CANCEL.
     pub(crate) cancelled: bool,
     /// No new branches: a 6xx came (RFC 3261 §16.7 item 5), or Timer C fired.

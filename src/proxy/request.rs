@@ -7,7 +7,7 @@ use super::settings::{Action, PreloadedRoute, SocketId};
 use super::slab::Id;
 use super::transaction::ServerEvent;
 use super::{Datagram, Proxy, Turn};
-use crate::dispatcher::{Algorithm, HashInput, Input, Set, SetId, Targets};
+use crate::dispatcher::{Algorithm, Destination, HashInput, Input, Set, SetId, Table, Targets};
 use crate::sip::{Defect, Message, Method, NameAddr, Status, Via};
 use std::net::SocketAddr;
 
@@ -125,6 +125,14 @@ impl Proxy {
             return self.refuse_draining(turn, incoming);
         }
         match decision {
+            // RFC 3261 §16.10: a CANCEL whose INVITE we do not know is forwarded statelessly.
+            Decision::Set(set) if incoming.method == Method::Cancel => match any_of(set, &policy.table) {
+                Some(address) => self.forward_stateless(turn, incoming, &plan, address),
+                None => self.refuse_for_now(turn, incoming, set.retry_after_s),
+            },
+            Decision::Address(address) if incoming.method == Method::Cancel => {
+                self.forward_stateless(turn, incoming, &plan, address);
+            }
             Decision::Set(set) => self.dispatch(turn, incoming, &plan, key, set),
             Decision::Address(address) => self.relay(turn, incoming, &plan, key, address),
             Decision::Answer(status, phrase) => self.reply(turn, incoming.message, incoming.datagram(), status, phrase),
@@ -285,10 +293,19 @@ impl Proxy {
 
     /// RFC 3261 §16.10: a CANCEL whose INVITE we know is answered at once, and every pending branch is cancelled.
     fn cancel(&mut self, turn: &mut Turn<'_>, incoming: &Incoming<'_>, key: u64, invite: Id) {
-        let Some(id) = self.insert_server(turn, incoming, key) else { return self.refuse_full(turn, incoming) };
-        self.answer(turn, id, Status::OK, "");
+        match self.insert_server(turn, incoming, key) {
+            Some(id) => self.answer(turn, id, Status::OK, ""),
+            // It makes room: it is obeyed without room for itself, and its retransmission is answered the same way.
+            None => self.reply(turn, incoming.message, incoming.datagram(), Status::OK, ""),
+        }
         self.cancel_call(turn, invite, true);
     }
+}
+
+/// Where a request goes that has no target set: the same available destination each time (RFC 3261 §16.11).
+fn any_of(set: &Set, table: &Table) -> Option<SocketAddr> {
+    let available = |destination: &&Destination| table.states().is_available(destination.state);
+    set.destinations.iter().find(available).map(|destination| destination.address)
 }
 
 /// Whether a datagram may be sent there at all: one host, and a port.

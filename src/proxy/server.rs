@@ -27,6 +27,10 @@ pub(super) enum Content<'a> {
 impl Proxy {
     /// A new server transaction for `incoming`; `None` when there is no room.
     pub(super) fn insert_server(&mut self, turn: &Turn<'_>, incoming: &Incoming<'_>, key: u64) -> Option<Id> {
+        // Before the request takes memory that a refused transaction could not give back.
+        if self.servers.is_full() {
+            return None;
+        }
         let message = incoming.message;
         let request = self.buffers.store(&message.bytes[..message.end()])?;
         let invite = incoming.method == Method::Invite;

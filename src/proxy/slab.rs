@@ -51,9 +51,14 @@ impl<T> Slab<T> {
         Self { entries: Vec::new(), free: NONE, len: 0, capacity_max, first_generation }
     }
 
+    /// Whether there is no room: what a value would hold need not be made.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.len == self.capacity_max
+    }
+
     /// Puts a value in. None when the slab is full: the value is dropped and the caller counts it.
     pub(crate) fn insert(&mut self, value: T) -> Option<Id> {
-        if self.len == self.capacity_max {
+        if self.is_full() {
             return None;
         }
         self.len += 1;

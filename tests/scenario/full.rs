@@ -1,0 +1,161 @@
+//! Every table has a bound: beyond it a request is refused and counted, and what was there goes on. Draining.
+
+use super::more_b::*;
+use super::world::*;
+use siplane::proxy::Settings;
+
+/// A call is refused with 503, Retry-After and a count while these settings leave no room for it.
+#[track_caller]
+fn second_call_is_refused(change: impl FnOnce(&mut Settings)) {
+    let mut world = configured(1, change);
+    let first = call(&mut world);
+    let in_use = world.proxy.stored_bytes();
+    for at in 1..4 {
+        world.receive(CALLER, other_call(&invite()));
+        let refusal = world.sent(CALLER, "SIP/2.0 503");
+        assert!(!refusal.header("Retry-After").is_empty());
+        world.receive(CALLER, other_call(&hop_ack(&refusal)));
+        world.nothing_left();
+        assert_eq!(world.proxy.stats().refused_full, at);
+        assert_eq!(world.proxy.stored_bytes(), in_use, "a refused request keeps no memory");
+    }
+    assert_eq!((world.load(0), world.proxy.transactions(), world.proxy.dialogs()), (1, 1, 1));
+    relayed(&mut world, FIRST, &first, "200 OK");
+    hang_up_when_room(&mut world, &first);
+    world.wait_ms(40_000);
+    // There is room again.
+    let again = established(&mut world);
+    hang_up_when_room(&mut world, &again);
+    ends_clean(world);
+}
+
+/// [`hang_up`] once the INVITE's transactions are gone.
+fn hang_up_when_room(world: &mut World, invite: &Sent) {
+    world.wait_ms(40_000);
+    hang_up(world, invite, "to1");
+}
+
+#[test]
+fn a_call_beyond_the_transactions_is_refused() {
+    second_call_is_refused(|settings| settings.transactions_max = 1);
+}
+
+#[test]
+fn a_call_beyond_the_dialogs_is_refused() {
+    second_call_is_refused(|settings| settings.dialogs_max = 1);
+}
+
+#[test]
+fn a_call_beyond_the_memory_is_refused() {
+    // One call: its request and its branch in 512 bytes each.
+    second_call_is_refused(|settings| settings.stored_bytes_max = 1_024);
+}
+
+#[test]
+fn without_any_memory_every_request_is_refused_without_state() {
+    let mut world = configured(1, |settings| settings.stored_bytes_max = 0);
+    for request in [invite(), request("MESSAGE", "sip:b@example.com", "msg", "")] {
+        world.receive(CALLER, request);
+        world.sent(CALLER, "SIP/2.0 503");
+    }
+    assert_eq!((world.proxy.stats().refused_full, world.proxy.transactions()), (2, 0));
+    ends_clean(world);
+}
+
+#[test]
+fn a_call_whose_branch_finds_no_memory_is_answered_503() {
+    let mut world = configured(2, |settings| settings.stored_bytes_max = 512);
+    world.receive(CALLER, invite());
+    world.sent(CALLER, "SIP/2.0 100");
+    fails_with(&mut world, "503");
+    assert!(world.proxy.stats().refused_full >= 1);
+    assert_eq!((world.load(0), world.load(1)), (0, 0));
+    ends_clean(world);
+}
+
+// RFC 3261 §16.10: a CANCEL makes room; that there is none must not stop it.
+#[test]
+fn a_call_can_be_cancelled_when_the_table_is_full() {
+    let mut world = configured(1, |settings| settings.transactions_max = 1);
+    let sent = call(&mut world);
+    relayed(&mut world, FIRST, &sent, "180 Ringing");
+    for first in [true, false] {
+        world.receive(CALLER, cancel());
+        world.sent(CALLER, "SIP/2.0 200");
+        if first {
+            let cancel = world.sent(FIRST, "CANCEL");
+            world.receive(FIRST, answer(&cancel, "200 OK", "to1", ""));
+        }
+        world.nothing_left();
+    }
+    refused(&mut world, FIRST, &sent, "487 Request Terminated");
+    fails_with(&mut world, "487");
+    ends_clean(world);
+}
+
+// Our own CANCEL without room for its transaction is sent once, and nothing is lost with it.
+#[test]
+fn a_cancel_of_ours_without_room_is_sent_once() {
+    let mut world = configured(2, |settings| settings.transactions_max = 1);
+    let first = call(&mut world);
+    world.wait_ms(2_100);
+    let second = world.sent.pop_back().unwrap();
+    world.sent.clear();
+    world.receive(FIRST, answer(&first, "180 Ringing", "to0", ""));
+    world.sent(FIRST, "CANCEL");
+    relayed(&mut world, SECOND, &second, "180 Ringing");
+    world.wait_ms(5_000);
+    world.nothing_left();
+    refused(&mut world, FIRST, &first, "487 Request Terminated");
+    refused(&mut world, SECOND, &second, "486 Busy Here");
+    fails_with(&mut world, "486");
+    ends_clean(world);
+}
+
+#[test]
+fn forks_beyond_the_limit_are_passed_on_and_counted() {
+    let mut world = single();
+    let sent = call(&mut world);
+    let max = siplane::limits::FORKS_MAX;
+    for fork in 0..max + 2 {
+        world.receive(FIRST, answer(&sent, "200 OK", &format!("fork{fork}"), ""));
+        world.sent(CALLER, "SIP/2.0 200");
+    }
+    assert_eq!((world.proxy.stats().forks_beyond_limit, world.load(0)), (2, 1));
+    (0..max).for_each(|fork| hang_up(&mut world, &sent, &format!("fork{fork}")));
+    assert_eq!(world.load(0), 0);
+    ends_clean(world);
+}
+
+#[test]
+fn while_draining_new_requests_are_refused_and_calls_go_on() {
+    let mut world = dispatching(2, |_| {});
+    let up = established(&mut world);
+    world.receive(CALLER, other_call(&invite()));
+    world.sent(CALLER, "SIP/2.0 100");
+    let ringing = world.sent(FIRST, "INVITE");
+    world.proxy.drain();
+    for request in
+        [request("INVITE", "sip:c@example.com", "new", ""), request("MESSAGE", "sip:c@example.com", "msg", "")]
+    {
+        world.receive(CALLER, request.replace("call-1@", "call-3@"));
+        let refusal = world.sent(CALLER, "SIP/2.0 503");
+        assert!(!refusal.header("Retry-After").is_empty());
+    }
+    assert_eq!(world.proxy.stats().refused_draining, 2);
+    // A retransmission is no new request, and failover goes on.
+    world.receive(CALLER, other_call(&invite()));
+    world.sent(CALLER, "SIP/2.0 100");
+    refused(&mut world, FIRST, &ringing, "500 Server Internal Error");
+    let second = world.sent(SECOND, "INVITE");
+    relayed(&mut world, SECOND, &second, "180 Ringing");
+    world.receive(CALLER, other_call(&cancel()));
+    world.sent(CALLER, "SIP/2.0 200");
+    let cancel = world.sent(SECOND, "CANCEL");
+    world.receive(SECOND, answer(&cancel, "200 OK", "to1", ""));
+    refused(&mut world, SECOND, &second, "487 Request Terminated");
+    let response = world.sent(CALLER, "SIP/2.0 487");
+    world.receive(CALLER, other_call(&hop_ack(&response)));
+    hang_up(&mut world, &up, "to1");
+    ends_clean(world);
+}
