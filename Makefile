@@ -1,7 +1,7 @@
-# siplane: `make test` is all that is checked before a change counts. GNU make, a C compiler and rustup's cargo are presumed.
+# siplane: `make test` is all that is checked before a change counts. GNU make and rustup's cargo are presumed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint core docs deny unit release sipp bench sweep clean
+.PHONY: help tools setup demo test lint core docs deny unit release sipp bench sweep clean
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 BINARY := target/release/siplane
@@ -10,17 +10,22 @@ SIM_SEEDS ?= 10000
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-setup: ## install what is missing: sipp, sipsak, valgrind (Debian packages), cargo-deny
+tools: ## install what building needs and is missing: a C compiler and linker
+	@command -v cc >/dev/null || { $(SUDO) apt-get update && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends build-essential; }
+
+setup: tools ## install what testing needs and is missing: sipp, sipsak, valgrind, python3 (Debian packages), cargo-deny
 	@missing=""; \
 	command -v sipp >/dev/null || missing="$$missing sip-tester"; \
 	command -v sipsak >/dev/null || missing="$$missing sipsak"; \
 	command -v valgrind >/dev/null || missing="$$missing valgrind"; \
+	command -v python3 >/dev/null || missing="$$missing python3"; \
 	if [ -n "$$missing" ]; then \
 		$(SUDO) apt-get update && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing; \
 	fi
 	@command -v cargo-deny >/dev/null || cargo install cargo-deny --locked
 
-demo: ## build and show a small fleet taking calls
+demo: tools ## build siplane and watch it take calls for some 15 s, with a destination that fails half-way
 	cargo build --release --locked
 	$(BINARY) demo
 
@@ -39,8 +44,8 @@ lint: ## formatting and clippy
 	cargo clippy --all-targets --locked -- -D warnings
 
 core: ## the sans-IO core builds and passes without the I/O floors
-	cargo check --no-default-features --locked
-	cargo test --no-default-features --lib --locked
+	cargo clippy --no-default-features --lib --tests --locked -- -D warnings
+	cargo test --no-default-features --lib --test scenario --locked
 
 docs: ## rustdoc without a warning
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked

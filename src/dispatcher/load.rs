@@ -75,6 +75,7 @@ impl States {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_types, reason = "tests that look at a count of the whole process take turns")]
 mod tests {
     use std::panic;
     use std::sync::Mutex;

@@ -25,6 +25,7 @@
 
 mod check;
 #[cfg(test)]
+#[path = "tests/fixture.rs"]
 mod fixture;
 mod hash;
 mod load;

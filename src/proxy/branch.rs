@@ -69,6 +69,7 @@ impl Keys {
     }
 
     /// The branch of a probe: `id` is the prober's own numbering.
+    #[cfg(any(feature = "io", test))]
     pub(crate) fn probe_branch(&self, id: Id) -> BranchText {
         let mut text = self.branch(id, 0);
         text[..8].copy_from_slice(PROBE_BRANCH);
@@ -77,6 +78,7 @@ impl Keys {
     }
 
     /// The probe that a branch of ours names; `None` when we did not write it.
+    #[cfg(any(feature = "io", test))]
     pub(crate) fn probe(&self, branch: &[u8]) -> Option<Id> {
         self.named(branch, PROBE_BRANCH)
     }

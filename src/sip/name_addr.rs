@@ -97,6 +97,7 @@ mod tests {
         Some((part(name_addr.uri), part(name_addr.tag)))
     }
 
+    // RFC 3261 §20: without angle brackets, parameters are the header's.
     #[test]
     fn all_shapes_of_from_and_to_are_read() {
         assert_eq!(read("<sip:a@b;x=1>;tag=9"), Some(("sip:a@b;x=1", "9")));

@@ -485,7 +485,8 @@ mod tests {
     #[test]
     fn compact_folded_and_spaced_headers_are_read_in_any_case() {
         // RFC 3261 §7.3.1, §7.3.3
-        let text = "BYE sip:a SIP/2.0\r\nv :\r\n SIP/2.0/UDP h\r\nF: <sip:b>;tag=1\r\nt:<sip:c>\r\nI: q\r\ncSeQ: 1\r\n  BYE\r\nl: 2\r\n\r\nabcd";
+        let text = "BYE sip:a SIP/2.0\r\nv :\r\n SIP/2.0/UDP h\r\nF: <sip:b>;tag=1\r\nt:<sip:c>\r\nI: q\r\n\
+                    cSeQ: 1\r\n  BYE\r\nl: 2\r\n\r\nabcd";
         let message = scan(text.as_bytes());
         assert_eq!(message.defect, None);
         assert_eq!(message.method(), Some(Method::Bye));

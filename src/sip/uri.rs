@@ -174,6 +174,7 @@ mod tests {
         Some((part(uri.user), part(uri.host), uri.port, part(uri.params), part(uri.headers)))
     }
 
+    // RFC 3261 §25.1
     #[test]
     fn sip_uris_come_apart() {
         assert_eq!(

@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn a_tortuous_via_is_read() {
-        let text = "SIP  / 2.0\r\n / UDP\r\n    192.0.2.2 : 4000;ttl=16 ; maddr = 224.2.0.1;branch =z9hG4bKa ,SIP/2.0/TCP [::1];rport;branch=\"x\"";
+        let text = "SIP  / 2.0\r\n / UDP\r\n    192.0.2.2 : 4000;ttl=16 ; maddr = 224.2.0.1;branch =z9hG4bKa ,\
+                    SIP/2.0/TCP [::1];rport;branch=\"x\"";
         let first = via(text).unwrap();
         assert_eq!(first.transport.of(text.as_bytes()), b"UDP");
         assert_eq!(first.host.of(text.as_bytes()), b"192.0.2.2");

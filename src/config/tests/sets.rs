@@ -3,84 +3,86 @@
 use super::*;
 use crate::dispatcher::{Algorithm, FailoverCodes, HashInput};
 
+/// A destination list and what is said about it.
+const DESTINATION_CASES: &[(&str, &str)] = &[
+    (
+        "[\"sip:bridge-1:5060\"]",
+        "f:4: set[0].destinations[0]: found \"sip:bridge-1:5060\" with a host name, allowed: a SIP URI with an IP address, \
+         like sip:192.0.2.11:5060; names come with a later version",
+    ),
+    (
+        "[\"127.0.0.11:5060\"]",
+        "f:4: set[0].destinations[0]: found \"127.0.0.11:5060\", allowed: a SIP URI with an IP address, like \
+         sip:192.0.2.11:5060 (did you mean \"sip:127.0.0.11:5060\"?)",
+    ),
+    (
+        "[\"sip:127.0.0.11;a=\\r\\nX: y\"]",
+        "f:4: set[0].destinations[0]: found \"sip:127.0.0.11;a=\\r\\nX: y\", allowed: a SIP URI with an IP address, like \
+         sip:192.0.2.11:5060",
+    ),
+    (
+        "[\"tel:+4930\", \"sip:127.0.0.11;maddr=127.0.0.12\"]",
+        "f:4: set[0].destinations[0]: found \"tel:+4930\", allowed: a SIP URI with an IP address, like sip:192.0.2.11:5060\n\
+         f:4: set[0].destinations[1]: found ;maddr=127.0.0.12, allowed: a URI without it; where requests go is the host",
+    ),
+    (
+        "[\"sips:127.0.0.11\"]",
+        "f:4: set[0].destinations[0]: found \"sips:127.0.0.11\", allowed: sip: (UDP only yet; TLS comes with a later version)",
+    ),
+    (
+        "[\"sip:127.0.0.11;transport=tcp\"]",
+        "f:4: set[0].destinations[0]: found ;transport=tcp, allowed: ;transport=udp or none (UDP only yet)",
+    ),
+    (
+        "[\"sip:127.0.0.11;lr;weight=10\"]",
+        "f:4: warning: set[0].destinations[0]: found ;weight=10 in the URI, where it is a URI parameter and no weight, \
+         allowed: { uri = \"sip:127.0.0.11\", weight = 10 }",
+    ),
+    (
+        "[\"sip:127.0.0.11\", \"sip:127.0.0.11\"]",
+        "f:4: warning: set[0].destinations[1]: found sip:127.0.0.11 again, allowed: each URI once in a set; a larger share is \
+         a larger weight",
+    ),
+    (
+        "[\"sip:127.0.0.1:5060\"]",
+        "f:4: set[0].destinations[0]: found 127.0.0.1:5060, which is a listen address of our own, allowed: another address: \
+         it would be a loop",
+    ),
+    (
+        "[\"sip:[::1]:5060\"]",
+        "f:4: warning: set[0].destinations[0]: found [::1]:5060, while no listen address is IPv6, allowed: one more IPv6 \
+         address in listen",
+    ),
+    (
+        "[\"sip:0.0.0.0\"]",
+        "f:4: set[0].destinations[0]: found 0.0.0.0:5060, where nothing can be sent, allowed: a SIP URI with an IP address, \
+         like sip:192.0.2.11:5060",
+    ),
+    (
+        "[\"sip:127.0.0.11?Subject=x\"]",
+        "f:4: set[0].destinations[0]: found \"sip:127.0.0.11?Subject=x\" with headers, allowed: a URI without ?: it becomes \
+         a Request-URI",
+    ),
+    (
+        "[{ uri = \"sip:127.0.0.11\", weight = 65536 }, { weight = 1 }]",
+        "f:4: set[0].destinations[0].weight: found 65536, allowed: 0 to 65535\n\
+         f:4: set[0].destinations[1].uri: found nothing, allowed: a SIP URI with an IP address, like sip:192.0.2.11:5060",
+    ),
+    (
+        "[{ uri = \"sip:127.0.0.11\", duid = \"a\" }, { uri = \"sip:127.0.0.12\", duid = \"a\", disabled = 1 }]",
+        "f:4: set[0].destinations[1]: found duid \"a\" again, allowed: a duid of its own for each destination\n\
+         f:4: set[0].destinations[1].disabled: found 1, allowed: true, false",
+    ),
+    (
+        "[{ uri = \"sip:127.0.0.11\", duid = \"a b\" }]",
+        "f:4: set[0].destinations[0].duid: found \"a b\", allowed: letters, digits, -, _, . and :, at most 64",
+    ),
+];
+
 #[test]
 fn destinations_are_checked() {
-    let cases = [
-        (
-            "[\"sip:bridge-1:5060\"]",
-            "f:4: set[0].destinations[0]: found \"sip:bridge-1:5060\" with a host name, allowed: a SIP URI with an IP address, \
-             like sip:192.0.2.11:5060; names come with a later version",
-        ),
-        (
-            "[\"127.0.0.11:5060\"]",
-            "f:4: set[0].destinations[0]: found \"127.0.0.11:5060\", allowed: a SIP URI with an IP address, like \
-             sip:192.0.2.11:5060 (did you mean \"sip:127.0.0.11:5060\"?)",
-        ),
-        (
-            "[\"sip:127.0.0.11;a=\\r\\nX: y\"]",
-            "f:4: set[0].destinations[0]: found \"sip:127.0.0.11;a=\\r\\nX: y\", allowed: a SIP URI with an IP address, like \
-             sip:192.0.2.11:5060",
-        ),
-        (
-            "[\"tel:+4930\", \"sip:127.0.0.11;maddr=127.0.0.12\"]",
-            "f:4: set[0].destinations[0]: found \"tel:+4930\", allowed: a SIP URI with an IP address, like sip:192.0.2.11:5060\n\
-             f:4: set[0].destinations[1]: found ;maddr=127.0.0.12, allowed: a URI without it; where requests go is the host",
-        ),
-        (
-            "[\"sips:127.0.0.11\"]",
-            "f:4: set[0].destinations[0]: found \"sips:127.0.0.11\", allowed: sip: (UDP only yet; TLS comes with a later version)",
-        ),
-        (
-            "[\"sip:127.0.0.11;transport=tcp\"]",
-            "f:4: set[0].destinations[0]: found ;transport=tcp, allowed: ;transport=udp or none (UDP only yet)",
-        ),
-        (
-            "[\"sip:127.0.0.11;lr;weight=10\"]",
-            "f:4: warning: set[0].destinations[0]: found ;weight=10 in the URI, where it is a URI parameter and no weight, \
-             allowed: { uri = \"sip:127.0.0.11\", weight = 10 }",
-        ),
-        (
-            "[\"sip:127.0.0.11\", \"sip:127.0.0.11\"]",
-            "f:4: warning: set[0].destinations[1]: found sip:127.0.0.11 again, allowed: each URI once in a set; a larger share is \
-             a larger weight",
-        ),
-        (
-            "[\"sip:127.0.0.1:5060\"]",
-            "f:4: set[0].destinations[0]: found 127.0.0.1:5060, which is a listen address of our own, allowed: another address: \
-             it would be a loop",
-        ),
-        (
-            "[\"sip:[::1]:5060\"]",
-            "f:4: warning: set[0].destinations[0]: found [::1]:5060, while no listen address is IPv6, allowed: one more IPv6 \
-             address in listen",
-        ),
-        (
-            "[\"sip:0.0.0.0\"]",
-            "f:4: set[0].destinations[0]: found 0.0.0.0:5060, where nothing can be sent, allowed: a SIP URI with an IP address, \
-             like sip:192.0.2.11:5060",
-        ),
-        (
-            "[\"sip:127.0.0.11?Subject=x\"]",
-            "f:4: set[0].destinations[0]: found \"sip:127.0.0.11?Subject=x\" with headers, allowed: a URI without ?: it becomes \
-             a Request-URI",
-        ),
-        (
-            "[{ uri = \"sip:127.0.0.11\", weight = 65536 }, { weight = 1 }]",
-            "f:4: set[0].destinations[0].weight: found 65536, allowed: 0 to 65535\n\
-             f:4: set[0].destinations[1].uri: found nothing, allowed: a SIP URI with an IP address, like sip:192.0.2.11:5060",
-        ),
-        (
-            "[{ uri = \"sip:127.0.0.11\", duid = \"a\" }, { uri = \"sip:127.0.0.12\", duid = \"a\", disabled = 1 }]",
-            "f:4: set[0].destinations[1]: found duid \"a\" again, allowed: a duid of its own for each destination\n\
-             f:4: set[0].destinations[1].disabled: found 1, allowed: true, false",
-        ),
-        (
-            "[{ uri = \"sip:127.0.0.11\", duid = \"a b\" }]",
-            "f:4: set[0].destinations[0].duid: found \"a b\", allowed: letters, digits, -, _, . and :, at most 64",
-        ),
-    ];
-    for (list, expected) in cases {
-        assert_eq!(destination_problems(list), expected);
+    for (list, expected) in DESTINATION_CASES {
+        assert_eq!(destination_problems(list), *expected);
     }
     assert_eq!(destination_problems("[\"sip:127.0.0.11;transport=UDP\", \"sip:gw;a=1@127.0.0.12:5080\"]"), "");
 }
@@ -108,6 +110,7 @@ fn the_keys_of_a_set_are_checked() {
             "f:5: warning: set[0].failover_codes[0]: found \"!501\", which takes out nothing, allowed: ! behind the codes that it \
              takes out of",
         ),
+        // RFC 3261 §16.7.5: after a 6xx no new branch may be added.
         (
             "failover_codes = [603]",
             "f:5: warning: set[0].failover_codes: found 6xx codes, allowed: codes below 600: a 6xx says that no other destination \

@@ -126,6 +126,7 @@ impl Errors {
 ///
 /// # Safety
 /// `header` must be as recvmsg filled it, its control block alive and aligned for `cmsghdr`.
+// SAFETY: a contract for its callers, stated above.
 unsafe fn extended_error(header: &libc::msghdr) -> Option<libc::sock_extended_err> {
     // SAFETY: by this function's contract the macros walk inside the control block; the kernel wrote a whole sock_extended_err
     // behind each header of these two kinds, which may stand unaligned.

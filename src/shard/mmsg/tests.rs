@@ -104,6 +104,7 @@ fn an_icmp_error_is_told_with_its_destination_and_how_the_datagram_begins() {
     assert_eq!(wait.wait(Duration::ZERO), 0);
 }
 
+// RFC 4443 §2.1
 #[test]
 fn an_icmp_error_over_ipv6_is_told_too() {
     let mut engine = Engine::new(&["[::1]:0"]);

@@ -144,9 +144,9 @@ impl Work {
     fn forward(&self, message: &Message<'_>, source: SocketAddr, to: SocketAddr, branch: &str) {
         let (head, us) = (&message.head, self.port.address());
         let mut splice = Splice::new();
-        splice.insert(head.via.line.start, format_args!("Via: SIP/2.0/UDP {us};branch={branch}\r\n"));
+        splice.insert_bytes(head.via.line.start, format!("Via: SIP/2.0/UDP {us};branch={branch}\r\n").as_bytes());
         if message.method() == Some(Method::Invite) && self.sin != Sin::OffTheRoute {
-            splice.insert(head.via.line.start, format_args!("Record-Route: <sip:{us};lr>\r\n"));
+            splice.insert_bytes(head.via.line.start, format!("Record-Route: <sip:{us};lr>\r\n").as_bytes());
         }
         sip::stamp(&mut splice, message, &message.top_via().unwrap(), source);
         if head.route.is_set() && self.sin != Sin::RouteLeft {
