@@ -147,7 +147,9 @@ impl World {
     }
 
     fn is_idle(&self) -> bool {
-        self.network.flying() == 0 && self.agents.iter().all(Agent::is_idle)
+        // A proxy that still waits, for Timer C say, may wake an agent that has nothing to do.
+        let waits = |proxy: &Proxy| proxy.pending_transactions() > 0;
+        self.network.flying() == 0 && self.agents.iter().all(Agent::is_idle) && !self.proxies.iter().any(waits)
     }
 
     fn next(&self) -> Option<Instant> {
