@@ -7,7 +7,7 @@ use super::route::Plan;
 use super::settings::SocketId;
 use crate::dispatcher::DestinationId;
 use crate::limits;
-use crate::sip::{Span, push_number, stamp};
+use crate::sip::{Span, push_number};
 use std::net::SocketAddr;
 
 /// Where a branch goes.
@@ -38,7 +38,7 @@ impl Proxy {
         let message = incoming.message;
         self.splice.clear();
         // RFC 3261 §18.2.1: before anything else, where it came from.
-        stamp(&mut self.splice, message, &incoming.via, incoming.source);
+        incoming.stamp.apply(&mut self.splice, &incoming.via);
         self.edit_start_line(incoming, plan);
         self.insert_lines(incoming, parts);
         self.insert_via(incoming, parts);

@@ -8,7 +8,7 @@ use super::slab::Id;
 use super::transaction::ServerEvent;
 use super::{Datagram, Proxy, Turn};
 use crate::dispatcher::{Algorithm, Destination, HashInput, Input, Set, SetId, Table, Targets};
-use crate::sip::{Defect, Message, Method, NameAddr, Status, Via};
+use crate::sip::{Defect, Message, Method, NameAddr, Stamp, Status, Via};
 use std::net::SocketAddr;
 
 /// A request whose syntax is in order, and what was read of it.
@@ -16,6 +16,7 @@ pub(super) struct Incoming<'a> {
     pub(super) message: &'a Message<'a>,
     pub(super) method: Method,
     pub(super) via: Via,
+    pub(super) stamp: Stamp,
     pub(super) from: NameAddr,
     pub(super) to: NameAddr,
     pub(super) source: SocketAddr,
@@ -30,7 +31,8 @@ impl<'a> Incoming<'a> {
         socket: SocketId,
     ) -> Result<Self, Defect> {
         let (via, from, to) = (message.top_via()?, message.from()?, message.to()?);
-        Ok(Self { message, method, via, from, to, source, socket })
+        let stamp = Stamp::new(message.bytes, &via, source);
+        Ok(Self { message, method, via, stamp, from, to, source, socket })
     }
 
     pub(super) fn datagram(&self) -> Datagram<'a> {

@@ -154,7 +154,7 @@ impl Proxy {
                 pop_via(message, &via, extra, splice, arena);
             }
             Content::Trying(incoming) => {
-                let via = Some(&incoming.via);
+                let via = Some((&incoming.via, &incoming.stamp));
                 let answer = Reply { status, reason: "", to_tag: b"", headers: scratch, via };
                 reply(incoming.message, incoming.source, &answer, splice, arena);
             }

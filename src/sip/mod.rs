@@ -35,5 +35,5 @@ pub use span::Span;
 pub use splice::Splice;
 pub use status::Status;
 pub use uri::{Scheme, Uri, host_address};
-pub use via::{Rport, Via, stamp};
-pub use write::{push_ip, push_number};
+pub use via::{Rport, Stamp, Via};
+pub use write::{push_number, put_ip, put_number};

@@ -2,7 +2,7 @@
 //!
 //! They are tolerant of the defect that caused them: what is there is copied, what is missing is left out.
 
-use super::{Defect, Field, Message, Splice, Status, Via, fields, header_is, stamp};
+use super::{Defect, Field, Message, Splice, Stamp, Status, Via, fields, header_is};
 use std::net::SocketAddr;
 
 /// What an answer says beyond the lines that it copies.
@@ -16,8 +16,8 @@ pub struct Reply<'a> {
     pub to_tag: &'a [u8],
     /// Header lines of its own, each with its line end.
     pub headers: &'a [u8],
-    /// The request's top Via when it was read already.
-    pub via: Option<&'a Via>,
+    /// The request's top Via and what goes into it, when they are known already.
+    pub via: Option<(&'a Via, &'a Stamp)>,
 }
 
 /// Where the answer to `message`, received from `source`, goes; `None` when its Via cannot be read (RFC 3261 §18.2.2).
@@ -59,7 +59,13 @@ fn status_line(status: Status, reason: &str, out: &mut Vec<u8>) {
 }
 
 /// RFC 3261 §8.2.6.2: all Vias, in order, the top one with what we noted in it.
-fn vias(message: &Message<'_>, source: SocketAddr, via: Option<&Via>, splice: &mut Splice, out: &mut Vec<u8>) {
+fn vias(
+    message: &Message<'_>,
+    source: SocketAddr,
+    via: Option<(&Via, &Stamp)>,
+    splice: &mut Splice,
+    out: &mut Vec<u8>,
+) {
     let head = &message.head;
     if !head.via.is_set() {
         return;
@@ -76,11 +82,22 @@ fn vias(message: &Message<'_>, source: SocketAddr, via: Option<&Via>, splice: &m
     }
 }
 
-fn top_via(message: &Message<'_>, source: SocketAddr, via: Option<&Via>, splice: &mut Splice, out: &mut Vec<u8>) {
+fn top_via(
+    message: &Message<'_>,
+    source: SocketAddr,
+    via: Option<(&Via, &Stamp)>,
+    splice: &mut Splice,
+    out: &mut Vec<u8>,
+) {
     let line = message.head.via.line;
     splice.clear();
-    if let Some(via) = via.copied().or_else(|| Via::parse(message.bytes, message.head.via.value)) {
-        stamp(splice, message, &via, source);
+    match via {
+        Some((via, stamp)) => stamp.apply(splice, via),
+        None => {
+            if let Some(via) = Via::parse(message.bytes, message.head.via.value) {
+                Stamp::new(message.bytes, &via, source).apply(splice, &via);
+            }
+        }
     }
     splice.write_part(message.bytes, line, out);
 }

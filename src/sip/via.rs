@@ -1,7 +1,7 @@
 //! Via (RFC 3261 §20.42) and what a server writes into it (§18.2.1, RFC 3581 §4).
 
 use super::cursor::Cursor;
-use super::{Message, Span, Splice, host_address, push_ip, push_number};
+use super::{Span, Splice, host_address, put_ip, put_number};
 use std::net::{IpAddr, SocketAddr};
 
 /// What `rport` says (RFC 3581).
@@ -110,25 +110,48 @@ fn sent_protocol(cursor: &mut Cursor<'_>) -> Option<Span> {
     (name.of(bytes).eq_ignore_ascii_case(b"SIP") && version.of(bytes) == b"2.0").then_some(transport)
 }
 
-/// Writes into the top Via where the request really came from: `received` when the sent-by host is not the source address, and
-/// with an empty `rport` the source port and always `received` (RFC 3261 §18.2.1, RFC 3581 §4). A `received` that the sender put
-/// in itself is replaced: it would send our replies elsewhere.
-pub fn stamp(splice: &mut Splice, message: &Message<'_>, via: &Via, source: SocketAddr) {
-    let source_ip = source.ip().to_canonical();
-    let named = host_address(via.host.of(message.bytes)) == Some(source_ip);
-    if let Rport::Empty(at) = via.rport {
-        splice.replace_with(Span { start: at, end: at }, |text| {
-            text.push(b'=');
-            push_number(u32::from(source.port()), text);
-        });
+/// What a server writes into the top Via of a request: where it really came from (RFC 3261 §18.2.1, RFC 3581 §4). Made once per
+/// request, used in each answer and each forwarded copy.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamp {
+    /// `;received=` and the source address, then `=` and the source port.
+    text: [u8; 64],
+    received_end: u8,
+    end: u8,
+    /// The sent-by host is the source address.
+    named: bool,
+}
+
+/// How `text` begins.
+const RECEIVED: &[u8; 10] = b";received=";
+
+impl Stamp {
+    /// For a request with this top Via that came from `source`.
+    #[must_use]
+    pub fn new(bytes: &[u8], via: &Via, source: SocketAddr) -> Self {
+        let ip = source.ip().to_canonical();
+        let mut text = [0; 64];
+        text[..10].copy_from_slice(RECEIVED);
+        let received_end = 10 + put_ip(ip, &mut text[10..]);
+        text[received_end] = b'=';
+        let end = received_end + 1 + put_number(u32::from(source.port()), &mut text[received_end + 1..]);
+        let host = via.host.of(bytes);
+        let named = host == &text[10..received_end] || host_address(host) == Some(ip);
+        Self { text, received_end: received_end as u8, end: end as u8, named }
     }
-    if via.received.is_set() {
-        splice.replace_with(via.received, |text| push_ip(source_ip, text));
-    } else if !named || matches!(via.rport, Rport::Empty(_)) {
-        splice.replace_with(Span { start: via.value.end, end: via.value.end }, |text| {
-            text.extend_from_slice(b";received=");
-            push_ip(source_ip, text);
-        });
+
+    /// Puts `received` in when the sent-by host is not the source address, and with an empty `rport` the source port and always
+    /// `received`. A `received` that the sender put in itself is replaced: it would send our replies elsewhere.
+    pub fn apply(&self, splice: &mut Splice, via: &Via) {
+        let received = &self.text[..usize::from(self.received_end)];
+        if let Rport::Empty(at) = via.rport {
+            splice.insert_bytes(at, &self.text[usize::from(self.received_end)..usize::from(self.end)]);
+        }
+        if via.received.is_set() {
+            splice.replace_bytes(via.received, &received[RECEIVED.len()..]);
+        } else if !self.named || matches!(via.rport, Rport::Empty(_)) {
+            splice.insert_bytes(via.value.end, received);
+        }
     }
 }
 
@@ -196,7 +219,8 @@ mod tests {
         let text = format!("OPTIONS sip:a SIP/2.0\r\nVia: {value}\r\n\r\n");
         let message = scan(text.as_bytes());
         let mut splice = Splice::default();
-        stamp(&mut splice, &message, &message.top_via().unwrap(), source.parse().unwrap());
+        let via = message.top_via().unwrap();
+        Stamp::new(message.bytes, &via, source.parse().unwrap()).apply(&mut splice, &via);
         let mut out = Vec::new();
         splice.write(message.bytes, message.bytes.len(), &mut out);
         String::from_utf8(out).unwrap().lines().nth(1).unwrap().to_owned()

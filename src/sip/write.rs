@@ -3,8 +3,18 @@
 use std::io::Write;
 use std::net::IpAddr;
 
+/// Bytes of the longest IP address that [`put_ip`] writes.
+const IP_BYTES: usize = 45;
+
 /// Appends a decimal number.
-pub fn push_number(mut number: u32, out: &mut Vec<u8>) {
+pub fn push_number(number: u32, out: &mut Vec<u8>) {
+    let mut text = [0; 10];
+    let end = put_number(number, &mut text);
+    out.extend_from_slice(&text[..end]);
+}
+
+/// Writes a decimal number at the start of `text`, which must have 10 bytes or enough for it; its length.
+pub fn put_number(mut number: u32, text: &mut [u8]) -> usize {
     let mut digits = [0; 10];
     let mut at = digits.len();
     loop {
@@ -15,21 +25,29 @@ pub fn push_number(mut number: u32, out: &mut Vec<u8>) {
             break;
         }
     }
-    out.extend_from_slice(&digits[at..]);
+    let length = (digits.len() - at).min(text.len());
+    text[..length].copy_from_slice(&digits[at..at + length]);
+    length
 }
 
-/// Appends an IP address, IPv6 without brackets.
-pub fn push_ip(address: IpAddr, out: &mut Vec<u8>) {
+/// Writes an IP address, IPv6 without brackets, at the start of `text`, which must have 45 bytes; its length.
+pub fn put_ip(address: IpAddr, text: &mut [u8]) -> usize {
     match address {
         IpAddr::V4(address) => {
-            let (mut text, mut at) = ([b'.'; 16], 0);
+            let (mut dotted, mut at) = ([b'.'; 16], 0);
             for octet in address.octets() {
-                at = put_octet(octet, &mut text, at) + 1;
+                at = put_octet(octet, &mut dotted, at) + 1;
             }
-            out.extend_from_slice(&text[..at - 1]);
+            text[..at - 1].copy_from_slice(&dotted[..at - 1]);
+            at - 1
         }
-        // Writing to a Vec does not fail.
-        IpAddr::V6(address) => drop(write!(out, "{address}")),
+        IpAddr::V6(address) => {
+            let room = text.len().min(IP_BYTES);
+            let mut rest = &mut text[..room];
+            // The room holds the longest address there is.
+            let _ = write!(rest, "{address}");
+            room - rest.len()
+        }
     }
 }
 
@@ -59,10 +77,14 @@ mod tests {
             push_number(number, &mut out);
             assert_eq!(out, number.to_string().as_bytes());
         }
-        for address in ["192.0.2.1", "255.255.255.255", "0.0.0.0", "2001:db8::1"] {
-            let mut out = Vec::new();
-            push_ip(address.parse().unwrap(), &mut out);
-            assert_eq!(out, address.as_bytes());
+        let longest = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255".len();
+        assert_eq!(longest, IP_BYTES);
+        for address in
+            ["192.0.2.1", "255.255.255.255", "0.0.0.0", "2001:db8::1", "1111:2222:3333:4444:5555:6666:7777:8888"]
+        {
+            let mut text = [0; IP_BYTES];
+            let length = put_ip(address.parse().unwrap(), &mut text);
+            assert_eq!(&text[..length], address.as_bytes());
         }
     }
 }

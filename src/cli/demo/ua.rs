@@ -125,7 +125,7 @@ impl Answer<'_> {
 fn top_via(request: &Message<'_>, source: SocketAddr, head: &mut Vec<u8>) {
     let mut splice = Splice::new();
     if let Ok(via) = request.top_via() {
-        sip::stamp(&mut splice, request, &via, source);
+        sip::Stamp::new(request.bytes, &via, source).apply(&mut splice, &via);
     }
     splice.write_part(request.bytes, request.head.via.line, head);
 }

@@ -148,7 +148,8 @@ impl Work {
         if message.method() == Some(Method::Invite) && self.sin != Sin::OffTheRoute {
             splice.insert_bytes(head.via.line.start, format!("Record-Route: <sip:{us};lr>\r\n").as_bytes());
         }
-        sip::stamp(&mut splice, message, &message.top_via().unwrap(), source);
+        let via = message.top_via().unwrap();
+        sip::Stamp::new(message.bytes, &via, source).apply(&mut splice, &via);
         if head.route.is_set() && self.sin != Sin::RouteLeft {
             splice.remove(head.route.line);
         }
