@@ -168,8 +168,8 @@ impl Server {
     }
 
     /// Refuses new calls, finishes running transactions, and ends: at the latest after the config's `shutdown_timeout_s`, or when
-    /// `hurry` says so.
-    pub fn shut_down(mut self, mut hurry: impl FnMut() -> bool) -> Shutdown {
+    /// `hurry` says so. Gives the last figures too.
+    pub fn shut_down(mut self, mut hurry: impl FnMut() -> bool) -> (Shutdown, Snapshot) {
         let deadline = clock::now() + self.shutdown_timeout;
         self.lifecycle.advance(Phase::Draining);
         let mut outcome = Shutdown::Drained;
@@ -185,7 +185,7 @@ impl Server {
         {
             tracing::error!("the prober's thread panicked");
         }
-        outcome
+        (outcome, self.snapshot())
     }
 }
 

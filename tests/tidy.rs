@@ -101,9 +101,6 @@ const TOP_LEVEL: &[&str] = &[
     "Makefile",
     "LICENSE-MIT",
     "LICENSE-APACHE",
-    "deny.toml",
-    "clippy.toml",
-    "rustfmt.toml",
     "target",
 ];
 

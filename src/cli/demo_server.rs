@@ -54,7 +54,7 @@ impl DemoServer for Running {
 
     fn stop(self) {
         // The last transactions only wait for retransmissions that do not come.
-        self.0.shut_down(|| false);
+        let _ = self.0.shut_down(|| false);
     }
 }
 

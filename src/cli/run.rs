@@ -3,9 +3,11 @@
 use super::check;
 use crate::config::LogLevel;
 use crate::server::{Server, ServerError, Shutdown};
+use crate::shard::Snapshot;
 use core::time::Duration;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -41,16 +43,35 @@ fn serve(config: crate::config::Config, mut signals: Signals) -> Result<(), Serv
         std::thread::sleep(Duration::from_millis(50));
     }
     tracing::info!("stopping: no new calls, running transactions finish");
-    match server.shut_down(|| signals.pending().next().is_some()) {
-        Shutdown::Drained => tracing::info!("stopped"),
-        Shutdown::CutOff(left) => tracing::warn!(transactions = left, "stopped with transactions unfinished"),
+    let (shutdown, total) = server.shut_down(|| signals.pending().next().is_some());
+    if let Shutdown::CutOff(left) = shutdown {
+        tracing::warn!(transactions = left, "transactions were left unfinished");
     }
+    tell(&total);
     Ok(())
+}
+
+/// What happened since the start: every counter that is not zero.
+fn tell(total: &Snapshot) {
+    let calls = &total.proxy;
+    let (placed, answered, failed) = (calls.calls, calls.calls_answered, calls.calls_failed);
+    tracing::info!(
+        calls = placed,
+        answered,
+        failed,
+        failovers = calls.failovers,
+        dialogs = total.levels.dialogs,
+        "stopped"
+    );
+    for (name, value) in total.counters().filter(|(_, value)| *value > 0) {
+        tracing::debug!(name, value, "counted");
+    }
 }
 
 /// To standard error; the `RUST_LOG` variable, when set, says more exactly what is told.
 pub(super) fn start_log(level: LogLevel) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level.as_str()));
     // A second start of the log, as in tests, changes nothing.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal());
+    let _ = log.with_writer(std::io::stderr).try_init();
 }

@@ -89,6 +89,14 @@ impl Snapshot {
         Self { io: *io, levels, proxy: *proxy.stats(), defects: *proxy.defects() }
     }
 
+    /// All counters by name; those of defects by the label of each.
+    pub fn counters(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        let io = IoStats::NAMES.into_iter().zip(self.io.as_array());
+        let proxy = Stats::NAMES.into_iter().zip(self.proxy.as_array());
+        let defects = Defect::ALL.into_iter().map(Defect::label).zip(self.defects.0);
+        io.chain(proxy).chain(defects)
+    }
+
     /// Both together.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
