@@ -127,6 +127,29 @@ impl Calls {
         }
     }
 
+    /// The next call begins `time` later.
+    pub fn next_call(&mut self, time: Duration) {
+        self.number += 1;
+        self.pass(time);
+    }
+
+    /// Time passes, timer by timer.
+    pub fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+        while self.proxy.poll_timeout().is_some_and(|due| due <= self.now) {
+            self.proxy.handle_timeout(self.now, &self.policy, &mut self.out);
+            self.out.clear();
+        }
+    }
+
+    pub fn dialogs(&self) -> usize {
+        self.proxy.dialogs()
+    }
+
+    pub fn transactions(&self) -> usize {
+        self.proxy.transactions()
+    }
+
     /// Looks at what came out.
     pub fn finish(&mut self, step: Step) {
         let wanted = match step {

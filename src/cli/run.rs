@@ -2,8 +2,7 @@
 
 use super::check;
 use crate::config::LogLevel;
-use crate::server::{Server, ServerError, Shutdown};
-use crate::shard::Snapshot;
+use crate::server::{Server, ServerError, Shutdown, Snapshot};
 use core::time::Duration;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;

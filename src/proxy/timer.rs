@@ -319,4 +319,5 @@ fn slot_at(level: u32, index: u64) -> usize {
 }
 
 #[cfg(test)]
+#[path = "timer/tests.rs"]
 mod tests;
