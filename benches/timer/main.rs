@@ -25,7 +25,7 @@ fn ahead(random: &mut u64) -> Duration {
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn measured(operation: &mut dyn FnMut()) {
+fn measured(operation: &mut dyn FnMut()) {
     operation();
 }
 
