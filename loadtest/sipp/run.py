@@ -259,8 +259,8 @@ def basic(stand, shards, ports):
     shares = [callee.figure("IncomingCall(C)") for callee in callees]
     acks = sum(callee.messages("_ACK_Recv") for callee in callees)
     expect(sum(shares) == calls and acks == calls, f"{sum(shares)} INVITEs and {acks} ACKs arrived for {calls} calls: {text}")
-    # Each shard may count its own rounds, so each may be one call off.
-    expect(all(abs(share - calls / 3) <= shards for share in shares), f"the shares are not a third each within {shards}: {text}")
+    # Round robin is exact over all shards: a whole number of rounds, and one call.
+    expect(all(abs(share - calls / 3) <= 1 for share in shares), f"the shares are not a third each: {text}")
     return text
 
 
@@ -270,10 +270,9 @@ def weights(stand):
     caller, callees, text = run_calls(stand, "uac.xml", ["uas.xml"] * 3, calls, rate, algorithm="weight", weights=parts)
     expect_clean(caller, callees, text)
     for part, callee in zip(parts, callees):
-        due = calls * part / sum(parts)
-        # Four standard deviations of a draw by weight; a weighted round robin is well inside.
-        slack = 4 * (due * (1 - part / sum(parts))) ** 0.5
-        expect(abs(callee.figure("IncomingCall(C)") - due) <= slack, f"{callee.name} should have {due:.0f} ±{slack:.0f} calls: {text}")
+        # Exact over any sum-of-weights calls.
+        due = calls * part // sum(parts)
+        expect(callee.figure("IncomingCall(C)") == due, f"{callee.name} should have {due} calls: {text}")
     return text
 
 
