@@ -277,12 +277,22 @@ def weights(stand):
 
 
 def loss(stand):
-    """Caller and callees each lose 10 % of what they send and of what reaches them: every call completes by retransmission."""
-    lossy = ["-lost", LOST_PERCENT, "-default_behaviors", "all,-abortunexp"]
+    """Caller and callees each lose 10 % of what they send and of what reaches them: every call completes by retransmission.
+
+    An INVITE is sent seven times in 64*T1, and a try and its answer get through four times in five: of 1,000 calls one is lost seven
+    times in a row in about one run of a hundred. No proxy can help that, so such a run is made once more.
+    """
+    calls, rate = 1000, 50
+    lossy = ["-lost", LOST_PERCENT, "-default_behaviors", "all,-abortunexp", "-max_invite_retrans", 7]
     # Callees stay for as long as a BYE may be sent again (the last -d wins), which is longer than anybody waits for them.
-    caller, callees, text = run_calls(stand, "uac.xml", ["uas.xml"] * 3, 1000, 50, [*lossy, "-d", 32000], lossy, hold_ms=2000, settle_s=2)
-    expect(caller.figure("SuccessfulCall(C)") == 1000, f"calls failed: {text}; {caller.first_error()}")
+    caller, callees, text = run_calls(stand, "uac.xml", ["uas.xml"] * 3, calls, rate, [*lossy, "-d", 32000], lossy, hold_ms=2000, settle_s=2)
     expect(caller.retransmissions() > 0, f"nothing was sent again, so nothing was lost: {text}")
+    if caller.figure("SuccessfulCall(C)") == calls - 1 and not getattr(stand, "unlucky", False):
+        stand.unlucky = True
+        stand.__exit__()
+        stand.folder.mkdir(exist_ok=True)
+        return loss(stand) + " (second run)"
+    expect(caller.figure("SuccessfulCall(C)") == calls, f"calls failed: {text}; {caller.first_error()}")
     return text
 
 
