@@ -3,20 +3,16 @@
 //! 300 calls from one source port (one trunk) and 300 from 100, with 1, 2, 4 and 8 shards: every call must go by the book,
 //! without one retransmission, in exactly equal shares; then SIGTERM must end the process in time, with status 0.
 
-use siplane::cli::demo::{Destination, DestinationReport, LoadOptions, Report, is_ready, load};
-use std::fs;
-use std::net::{SocketAddr, UdpSocket};
-use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+mod probing;
+mod program;
+
+use program::{SHUTDOWN_TIMEOUT, Siplane};
+use siplane::cli::demo::{Destination, DestinationReport, LoadOptions, Report, load};
+use std::net::SocketAddr;
+use std::time::Duration;
 
 const CALLS: usize = 300;
 const DESTINATIONS: usize = 3;
-const READY_WITHIN: Duration = Duration::from_secs(10);
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
-/// What a process may take beyond its own bound, on a busy machine.
-const SHUTDOWN_SLACK: Duration = Duration::from_secs(2);
 
 #[test]
 fn one_shard_completes_every_call_and_ends_in_time() {
@@ -41,7 +37,7 @@ fn eight_shards_complete_every_call_and_end_in_time() {
 fn all_calls_complete(shards: u8) {
     let destinations: Vec<Destination> =
         (0..DESTINATIONS as u8).map(|number| Destination::start(address(shards, 11 + number)).unwrap()).collect();
-    let siplane = Siplane::start(shards, &destinations);
+    let siplane = Siplane::start(address(shards, 1), |address| config(address, shards, &destinations));
     for source_ports in [1, 100] {
         let report = load(&options(siplane.address, source_ports)).unwrap();
         check_caller(&report, &destinations, &format!("{shards} shards, {source_ports} source ports"));
@@ -83,52 +79,6 @@ fn options(proxy: SocketAddr, source_ports: usize) -> LoadOptions {
 /// A host of this test alone, so that several run at once; the port is a free one.
 fn address(shards: u8, host: u8) -> SocketAddr {
     SocketAddr::from(([127, 61, shards, host], 0))
-}
-
-/// The running program. Dropped before it was terminated it is killed.
-struct Siplane {
-    child: Child,
-    address: SocketAddr,
-    directory: PathBuf,
-}
-
-impl Siplane {
-    fn start(shards: u8, destinations: &[Destination]) -> Self {
-        let address = UdpSocket::bind(address(shards, 1)).unwrap().local_addr().unwrap();
-        let directory =
-            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("loopback-{shards}-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        let file = directory.join("siplane.toml");
-        fs::write(&file, config(address, shards, destinations)).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_siplane"));
-        command.args(["run", "--config"]).arg(&file).stdin(Stdio::null()).stdout(Stdio::null());
-        let mut siplane = Self { child: command.spawn().unwrap(), address, directory };
-        let ready = is_ready(address, READY_WITHIN);
-        assert!(ready, "no answer at {address}; the process: {:?}", siplane.child.try_wait());
-        siplane
-    }
-
-    /// Sends SIGTERM and waits for the end, no longer than it may take.
-    fn terminate(mut self) -> ExitStatus {
-        let id = self.child.id();
-        assert!(Command::new("sh").args(["-c", &format!("kill -TERM {id}")]).status().unwrap().success());
-        let end = Instant::now() + SHUTDOWN_TIMEOUT + SHUTDOWN_SLACK;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(Instant::now() < end, "process {id} still runs after {SHUTDOWN_TIMEOUT:?} and {SHUTDOWN_SLACK:?}");
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-impl Drop for Siplane {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.directory);
-    }
 }
 
 fn config(address: SocketAddr, shards: u8, destinations: &[Destination]) -> String {

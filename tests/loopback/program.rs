@@ -1,0 +1,67 @@
+//! The program under test, started and ended.
+
+use siplane::cli::demo::is_ready;
+use std::fs;
+use std::net::{SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const READY_WITHIN: Duration = Duration::from_secs(10);
+pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// What a process may take beyond its own bound, on a busy machine.
+const SHUTDOWN_SLACK: Duration = Duration::from_secs(2);
+
+/// The running program. Dropped before it was terminated it is killed.
+pub struct Siplane {
+    child: Child,
+    pub address: SocketAddr,
+    directory: PathBuf,
+}
+
+impl Siplane {
+    /// Starts it with what `config` says for its address, a free port of `host`.
+    pub fn start(host: SocketAddr, config: impl FnOnce(SocketAddr) -> String) -> Self {
+        let address = UdpSocket::bind(host).unwrap().local_addr().unwrap();
+        let name = format!("loopback-{address}-{}", std::process::id());
+        let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::create_dir_all(&directory).unwrap();
+        let file = directory.join("siplane.toml");
+        fs::write(&file, config(address)).unwrap();
+        let log = fs::File::create(directory.join("log")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_siplane"));
+        command.args(["run", "--config"]).arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let mut siplane = Self { child: command.spawn().unwrap(), address, directory };
+        let ready = is_ready(address, READY_WITHIN);
+        assert!(ready, "no answer at {address}; the process: {:?}: {}", siplane.child.try_wait(), siplane.log());
+        siplane
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("log")).unwrap()
+    }
+
+    /// Sends SIGTERM and waits for the end, no longer than it may take.
+    pub fn terminate(mut self) -> ExitStatus {
+        let id = self.child.id();
+        assert!(Command::new("sh").args(["-c", &format!("kill -TERM {id}")]).status().unwrap().success());
+        let end = Instant::now() + SHUTDOWN_TIMEOUT + SHUTDOWN_SLACK;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < end, "process {id} still runs after {SHUTDOWN_TIMEOUT:?} and {SHUTDOWN_SLACK:?}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Siplane {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
