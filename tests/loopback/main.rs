@@ -8,7 +8,7 @@ mod program;
 
 use program::{SHUTDOWN_TIMEOUT, Siplane};
 use siplane::cli::demo::{Destination, DestinationReport, LoadOptions, Report, load};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 const CALLS: usize = 300;
@@ -32,6 +32,21 @@ fn four_shards_complete_every_call_and_end_in_time() {
 #[test]
 fn eight_shards_complete_every_call_and_end_in_time() {
     all_calls_complete(8);
+}
+
+/// IPv4 in, IPv6 out: another socket, so a Record-Route value for each side (RFC 3261 §16.6 item 4).
+#[test]
+fn calls_between_address_families_complete() {
+    let v6 = |port| SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], port));
+    let destinations: Vec<_> = (0..DESTINATIONS).map(|_| Destination::start(v6(0)).unwrap()).collect();
+    let own_v6 = UdpSocket::bind(v6(0)).unwrap().local_addr().unwrap();
+    let siplane = Siplane::start(address(9, 1), |address| {
+        let both = format!("listen = [\"udp:{address}\", \"udp:{own_v6}\"]");
+        config(address, 2, &destinations).replace(&format!("listen = [\"udp:{address}\"]"), &both)
+    });
+    let report = load(&options(siplane.address, 10)).unwrap();
+    check_caller(&report, &destinations, "IPv4 to IPv6");
+    assert_eq!(siplane.terminate().code(), Some(0));
 }
 
 fn all_calls_complete(shards: u8) {
