@@ -4,12 +4,13 @@
 //! [`measured`] is counted: from the bytes of one datagram to the bytes that leave. Counts are repeatable on one machine and compiler;
 //! seconds are not measured here. Whole calls run all the time, with timers, so tables have their usual sizes.
 
+#[path = "../callgrind.rs"]
+mod callgrind;
 #[allow(dead_code, reason = "the memory benchmark uses the rest")]
 mod calls;
 
 use calls::{Calls, Step};
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
@@ -45,9 +46,8 @@ extern "C" fn measured(calls: &mut Calls, step: Step) {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    match arguments.iter().position(|argument| argument == "--count") {
-        Some(at) => count(&arguments[at + 1]),
+    match callgrind::counted() {
+        Some(name) => count(&name),
         None => report(),
     }
 }
@@ -75,31 +75,15 @@ fn count(name: &str) {
 fn report() {
     println!("{:<34} {:>12} {:>12} {:>12}", "message", "instructions", "target", "allocations");
     for step in Step::CALL {
-        let (instructions, allocations) = callgrind(step.name());
+        let (instructions, allocations) = per_message(step.name());
         let target = step.target().map_or_else(|| String::from("-"), |target| target.to_string());
         println!("{:<34} {instructions:>12} {target:>12} {allocations:>12}", step.name());
     }
 }
 
 /// Instructions and allocations per message.
-fn callgrind(name: &str) -> (u64, String) {
-    let program = std::env::current_exe().expect("the path of this program");
-    let output = Command::new("valgrind")
-        .args([
-            "--tool=callgrind",
-            "--callgrind-out-file=/dev/null",
-            "--toggle-collect=measured",
-            "--collect-atstart=no",
-        ])
-        .arg(program)
-        .args(["--count", name])
-        .output()
-        .expect("valgrind runs (Debian package valgrind)");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    let collected = text.lines().find_map(|line| line.split("Collected :").nth(1)).expect("callgrind's total");
-    let total: u64 = collected.trim().parse().expect("a number");
-    let allocations = String::from_utf8_lossy(&output.stdout).trim().trim_start_matches("allocations ").to_owned();
-    let per_message = allocations.parse::<f64>().map_or(allocations, |all| format!("{}", all / f64::from(COUNTED)));
-    (total / u64::from(COUNTED), per_message)
+fn per_message(name: &str) -> (u64, f64) {
+    let (instructions, printed) = callgrind::run(name);
+    let allocations: f64 = printed.trim().trim_start_matches("allocations ").parse().expect("a number");
+    (instructions / u64::from(COUNTED), allocations / f64::from(COUNTED))
 }

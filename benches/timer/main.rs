@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench timer` runs this program under valgrind once per operation; only what happens inside [`measured`] is counted.
 
+#[path = "../callgrind.rs"]
+mod callgrind;
 #[path = "../../src/time.rs"]
 #[allow(dead_code, unused_imports, reason = "the wheel needs a part of it")]
 mod time;
@@ -9,7 +11,6 @@ mod time;
 #[allow(dead_code, unused_imports, reason = "the core uses all of it")]
 mod timer;
 
-use std::process::Command;
 use std::time::Duration;
 use time::Instant;
 use timer::{TimerId, Wheel};
@@ -56,27 +57,11 @@ fn count(name: &str) {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    if let Some(at) = arguments.iter().position(|argument| argument == "--count") {
-        return count(&arguments[at + 1]);
+    if let Some(name) = callgrind::counted() {
+        return count(&name);
     }
     println!("{:<10} {:>28}", "operation", "instructions at 1 M timers");
     for name in OPERATIONS {
-        let output = Command::new("valgrind")
-            .args([
-                "--tool=callgrind",
-                "--callgrind-out-file=/dev/null",
-                "--toggle-collect=measured",
-                "--collect-atstart=no",
-            ])
-            .arg(std::env::current_exe().expect("the path of this program"))
-            .args(["--count", name])
-            .output()
-            .expect("valgrind runs (Debian package valgrind)");
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{text}");
-        let collected = text.lines().find_map(|line| line.split("Collected :").nth(1)).expect("callgrind's total");
-        let total: usize = collected.trim().parse().expect("a number");
-        println!("{name:<10} {:>28}", total / TIMERS);
+        println!("{name:<10} {:>28}", callgrind::run(name).0 / TIMERS as u64);
     }
 }
