@@ -28,6 +28,9 @@ pub const DESTINATIONS_MAX: usize = 65_536;
 /// Targets that one request may try in turn; the set's `failover_limit` is at most this.
 pub const TARGETS_MAX: usize = 16;
 
+/// Sets that one request may fall through; a config error beyond it.
+pub const CHAIN_MAX: usize = 8;
+
 /// Routing rules of one policy; a config error beyond it.
 pub const RULES_MAX: usize = 1_024;
 
@@ -69,6 +72,9 @@ pub const IDLE_WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// Probe answers that wait for the prober; beyond it: a counted drop, and the probe is repeated.
 pub const PROBE_ANSWERS: usize = 4_096;
+
+/// Events that wait for the control side; beyond it the newest is lost and counted.
+pub const EVENTS_MAX: usize = 4_096;
 
 /// Branch value length that we write: the magic cookie and our index, generation, checks.
 pub const BRANCH_BYTES: usize = 64;

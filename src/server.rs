@@ -2,9 +2,9 @@
 //!
 //! Start: table → sockets, bound in shard order → shards → prober. End: the shards drain and end together, then the prober.
 
-use crate::config::{Config, ProberSettings, ShardsPlan as CoresWish};
+use crate::config::{self, Config, ProberSettings, ShardsPlan as CoresWish};
 use crate::dispatcher::{Table, TableError};
-use crate::prober::{self, News, NewsSource, ProbeSettings, Prober, ProberPlan};
+use crate::prober::{self, News, NewsSource, ProbePolicy, ProbeSettings, Prober, ProberPlan};
 use crate::proxy::{Policy, Settings};
 pub use crate::shard::Snapshot;
 use crate::shard::{self, Lifecycle, OpenError, Phase, ProbeOutcome, ProbeSink, ShardCounters, ShardHandle};
@@ -109,10 +109,9 @@ impl Server {
             stop_prober,
             shutdown_timeout: config.shutdown_timeout,
         };
-        if !config.prober.interval.is_zero() {
-            let sockets = sending.unwrap_or_default();
-            server.start_prober(&config.settings, &config.prober, cores.prober, sockets, answers)?;
-        }
+        // Also with an interval of zero: what calls say is judged there, and destinations may have an interval of their own.
+        let sockets = sending.unwrap_or_default();
+        server.start_prober(&config.settings, &config.prober, cores.prober, sockets, answers)?;
         tracing::info!(shards = ?cores.shards, listen = ?listened(&config.settings), "ready");
         Ok(server)
     }
@@ -127,6 +126,11 @@ impl Server {
     ) -> Result<(), ServerError> {
         let seed = clock::seed().map_err(|error| ServerError::System("random numbers", error))?;
         let probing = ProbeSettings {
+            policy: match wish.policy {
+                config::ProbePolicy::All => ProbePolicy::All,
+                config::ProbePolicy::Flagged => ProbePolicy::Flagged,
+                config::ProbePolicy::WhenInactive => ProbePolicy::WhenInactive,
+            },
             interval: wish.interval,
             timeout: wish.timeout,
             method: String::from(wish.method.name()),
@@ -135,6 +139,7 @@ impl Server {
             probing_threshold: wish.probing_threshold,
             inactive_threshold: wish.inactive_threshold,
             reply_codes: wish.reply_codes.clone(),
+            latency_weight_permille: wish.latency_weight_permille,
         };
         let prober = Prober::new(probing, settings.timers, settings.listen.clone(), seed, clock::now());
         let (policy, stop) = (Arc::clone(&self.policy), Arc::clone(&self.stop_prober));
@@ -186,7 +191,17 @@ impl Server {
         {
             tracing::error!("the prober's thread panicked");
         }
-        (outcome, self.snapshot())
+        let last = self.snapshot();
+        self.audit(last.levels.tokens);
+        (outcome, last)
+    }
+
+    /// The load of all destinations must be the tokens that the shards held at their end.
+    fn audit(&self, tokens: u64) {
+        let load = self.policy.load().table.states().total_load();
+        if load != tokens {
+            tracing::error!(load, tokens, "the call load has drifted: a bug");
+        }
     }
 }
 
@@ -215,7 +230,7 @@ impl NewsSource for Answers {
 
     fn drain(&self, read: &mut dyn FnMut(News<'_>)) {
         self.0.drain(|answer, bytes| match answer.outcome {
-            ProbeOutcome::Response => read(News::Response(bytes)),
+            ProbeOutcome::Response => read(News::Response(bytes, answer.received_at)),
             ProbeOutcome::Unreachable => read(News::Unreachable(bytes)),
         });
     }

@@ -7,8 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use siplane::dispatcher::{
-    Algorithm, DestinationSpec, Exhausted, FailoverCodes, HashInput, Health, Input, Random, SetId, SetSpec, Table,
-    Targets,
+    Algorithm, DestinationSpec, HashInput, HashKind, Health, Input, LoadChoice, Random, SetId, SetSpec, Table, Targets,
 };
 use siplane::limits::TARGETS_MAX;
 use siplane::time::Instant;
@@ -39,26 +38,20 @@ static ALLOCATOR: Counting = Counting;
 fn destination(number: u16) -> DestinationSpec {
     DestinationSpec {
         duid: format!("d{number}"),
-        uri: String::from("sip:192.0.2.1"),
-        address: SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 5060)),
         weight: u32::from(number % 5),
+        rweight: u32::from(number % 5),
         priority: i32::from(number % 3),
-        disabled: false,
+        maxload: u32::from(number % 2) * 40,
+        calls_per_second_max: u32::from(number % 7) * 10,
+        last_resort: number % 11 == 10,
+        ..DestinationSpec::new("sip:192.0.2.1", SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 5060)))
     }
 }
 
 fn table(algorithm: Algorithm, destinations: u16) -> Table {
-    let set = SetSpec {
-        id: SetId(1),
-        name: String::new(),
-        algorithm,
-        destinations: (0..destinations).map(destination).collect(),
-        failover_codes: FailoverCodes::standard(),
-        failover_limit: TARGETS_MAX,
-        answer_timeout: Duration::from_secs(2),
-        exhausted: Exhausted::BestResponse,
-        retry_after_s: 0,
-    };
+    let destinations = (0..destinations).map(destination).collect();
+    let slow_start = Duration::from_millis(2);
+    let set = SetSpec { failover_limit: TARGETS_MAX, slow_start, ..SetSpec::new(SetId(1), algorithm, destinations) };
     Table::build(vec![set], None).expect("a good table")
 }
 
@@ -69,17 +62,31 @@ fn allocations(table: &Table) -> u64 {
     let before = ALLOCATIONS.get();
     for call in 0..1_000_u64 {
         let hash_key = call.to_le_bytes();
-        set.select(table.states(), &Input { hash_key: &hash_key }, &mut random, &mut targets);
-        let load = black_box(&targets).first().map(|target| table.states().take_load(target.state()));
-        load.into_iter().for_each(|token| table.states().release(token));
+        let now = Instant::from_nanos(1 + call * 5_000);
+        let input = Input { hash_key: &hash_key, ..Input::at(now) };
+        set.select(table.states(), &input, &mut random, &mut targets);
+        let first = black_box(&targets).first().and_then(|target| table.destination(*target));
+        let token = first.and_then(|destination| table.states().reserve(destination, now).ok());
+        token.into_iter().for_each(|token| table.states().release(token));
     }
     ALLOCATIONS.get() - before
 }
 
 #[test]
 fn selecting_and_taking_load_allocate_nothing_whatever_is_available() {
-    let hash = Algorithm::Hash(HashInput::CallId);
-    for algorithm in [Algorithm::RoundRobin, Algorithm::Random, Algorithm::Priority, Algorithm::Weight, hash] {
+    for algorithm in [
+        Algorithm::RoundRobin,
+        Algorithm::Random,
+        Algorithm::Priority,
+        Algorithm::Weight,
+        Algorithm::RelativeWeight,
+        Algorithm::CallLoad(LoadChoice::Exact),
+        Algorithm::CallLoad(LoadChoice::TwoChoices),
+        Algorithm::RoundRobinOrPriority,
+        Algorithm::Srv,
+        Algorithm::Hash(HashInput::CallId, HashKind::Consistent),
+        Algorithm::Hash(HashInput::CallId, HashKind::Legacy),
+    ] {
         for destinations in [0, 1, 6, 700] {
             let table = table(algorithm, destinations);
             assert_eq!(allocations(&table), 0, "{algorithm:?} of {destinations}");
@@ -87,6 +94,10 @@ fn selecting_and_taking_load_allocate_nothing_whatever_is_available() {
                 table.states().set_health(destination.state, Health::Inactive, Instant::from_nanos(1));
             }
             assert_eq!(allocations(&table), 0, "{algorithm:?} of 3 left of {destinations}");
+            for destination in &table.sets()[0].destinations {
+                table.states().set_health(destination.state, Health::Active, Instant::from_nanos(1));
+            }
+            assert_eq!(allocations(&table), 0, "{algorithm:?} of {destinations} that come back");
         }
     }
 }

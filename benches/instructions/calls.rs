@@ -1,6 +1,6 @@
 //! Whole calls against the core, message by message.
 
-use siplane::dispatcher::{Algorithm, DestinationSpec, Exhausted, FailoverCodes, SetId, SetSpec, Table};
+use siplane::dispatcher::{Algorithm, DestinationSpec, SetId, SetSpec, Table};
 use siplane::proxy::{Datagram, Listen, Outbox, Policy, Proxy, Settings, ShardId, SocketId, Transport};
 use siplane::sip::scan;
 use siplane::time::Instant;
@@ -209,19 +209,8 @@ impl Calls {
 fn table() -> Table {
     let destination = |number: u8| {
         let address = SocketAddr::from(([203, 0, 113, number], 5060));
-        let uri = format!("sip:{address}");
-        DestinationSpec { duid: String::new(), uri, address, weight: 1, priority: 0, disabled: false }
+        DestinationSpec::new(format!("sip:{address}"), address)
     };
-    let set = SetSpec {
-        id: SetId(1),
-        name: String::new(),
-        algorithm: Algorithm::RoundRobin,
-        destinations: (1..=3).map(destination).collect(),
-        failover_codes: FailoverCodes::standard(),
-        failover_limit: 4,
-        answer_timeout: Duration::from_secs(2),
-        exhausted: Exhausted::BestResponse,
-        retry_after_s: 0,
-    };
+    let set = SetSpec::new(SetId(1), Algorithm::RoundRobin, (1..=3).map(destination).collect());
     Table::build(vec![set], None).unwrap()
 }

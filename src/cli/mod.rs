@@ -1,6 +1,7 @@
 //! The command line: what was typed becomes a call of the server.
 
 mod check;
+mod convert;
 pub mod demo;
 mod demo_server;
 mod run;
@@ -25,6 +26,7 @@ Examples:
   siplane demo                                   see it work, on this machine alone
   siplane check --config /etc/siplane/siplane.toml
   siplane run --config /etc/siplane/siplane.toml
+  siplane convert /etc/kamailio/dispatcher.list > siplane.toml
 
 Signals: SIGTERM or SIGINT lets running transactions finish (shutdown_timeout_s), a second one ends at once."
 )]
@@ -39,6 +41,12 @@ enum Command {
     Run(ConfigArgument),
     /// Read the config and tell every problem at once; exit status 1 if it cannot be used.
     Check(ConfigArgument),
+    /// Print the config that means what a dispatcher.list of Kamailio means; what was odd in it becomes comments.
+    Convert {
+        /// The list, like /etc/kamailio/dispatcher.list
+        #[arg(value_name = "LIST")]
+        list: PathBuf,
+    },
     /// Take real calls from a built-in caller to three built-in destinations for some 15 s, one of which fails half-way.
     Demo,
 }
@@ -56,6 +64,21 @@ pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(ConfigArgument { config }) => run::run(config),
         Command::Check(ConfigArgument { config }) => check::check(config),
+        Command::Convert { list } => convert::convert(&list),
         Command::Demo => demo_server::run(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn convert_takes_one_list() {
+        let parsed = |words: &[&str]| Arguments::try_parse_from(words).map(|arguments| arguments.command);
+        let command = parsed(&["siplane", "convert", "dispatcher.list"]);
+        assert!(matches!(command, Ok(Command::Convert { list }) if list == std::path::Path::new("dispatcher.list")));
+        assert!(parsed(&["siplane", "convert"]).is_err());
+        assert!(parsed(&["siplane", "convert", "a", "b"]).is_err());
     }
 }

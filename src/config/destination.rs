@@ -1,135 +1,158 @@
 //! One entry of `destinations`: a SIP URI, or a table with one.
 
-use super::reader::Item;
-use crate::dispatcher::DestinationSpec;
-use crate::proxy::settings::Listen;
-use crate::sip::{Scheme, Span, Uri};
+use super::process;
+use super::reader::{Item, Section};
+use super::set::Surroundings;
+use super::uri::{self, Checked, URI_ALLOWED};
+use crate::dispatcher::{DestinationSpec, ProbeSpec};
+use core::time::Duration;
 use std::net::SocketAddr;
 
-const URI_ALLOWED: &str = "a SIP URI with an IP address, like sip:192.0.2.11:5060";
 const ENTRY_ALLOWED: &str = "a SIP URI in quotes, or { uri = \"sip:…\", weight = 1 }";
 
 /// Keys of a destination that Kamailio's list files carry in a column of their own, and that are lost in a URI.
-const ATTRIBUTES: [&str; 3] = ["weight", "priority", "duid"];
+const ATTRIBUTES: [&str; 5] = ["weight", "rweight", "priority", "duid", "maxload"];
 
 /// The largest share of one destination.
-const WEIGHT_MAX: i64 = 65_535;
+pub(super) const WEIGHT_MAX: i64 = 65_535;
 
-/// Reads one entry; `listen` tells which addresses are our own.
-pub(super) fn read(item: &Item<'_>, listen: &[Listen]) -> Option<DestinationSpec> {
+/// Calls at once that a bound may name; as much as Kamailio's.
+pub(super) const MAXLOAD_MAX: i64 = 0x7fff_ffff;
+
+/// Calls in one second that a bound may name: more than any machine takes.
+const CALLS_PER_SECOND_MAX: i64 = 1_000_000;
+
+/// Bytes of attributes at most.
+pub(super) const ATTRS_BYTES_MAX: usize = 4_096;
+
+/// Reads one entry.
+pub(super) fn read(item: &Item<'_>, around: &Surroundings<'_>) -> Option<DestinationSpec> {
     if !item.is_table() {
-        let (uri, address) = destination_uri(item, ENTRY_ALLOWED, listen)?;
-        return Some(DestinationSpec { duid: String::new(), uri, address, weight: 1, priority: 0, disabled: false });
+        let (uri, address) = destination_uri(item, ENTRY_ALLOWED, around)?;
+        return Some(DestinationSpec::new(uri, address));
     }
     let mut section = item.section(ENTRY_ALLOWED)?;
     let uri = section.required("uri", URI_ALLOWED);
     let weight = section.number("weight", 0..=WEIGHT_MAX, 1);
+    let rweight = section.number("rweight", 0..=WEIGHT_MAX, 1);
     let priority = section.number("priority", i64::from(i32::MIN)..=i64::from(i32::MAX), 0);
     let duid = section.item("duid").and_then(|item| duid(&item)).unwrap_or_default();
     let disabled = section.flag("disabled");
+    let inactive = section.flag("inactive");
+    let maxload = section.number("maxload", 0..=MAXLOAD_MAX, 0);
+    let calls_per_second_max = section.number("calls_per_second_max", 0..=CALLS_PER_SECOND_MAX, 0);
+    let last_resort = section.flag("last_resort");
+    let attrs = section.item("attrs").and_then(|item| attrs(&item)).unwrap_or_default();
+    let probe = probe(&mut section, around);
     section.finish();
-    let (uri, address) = destination_uri(&uri?, URI_ALLOWED, listen)?;
-    Some(DestinationSpec { duid, uri, address, weight, priority, disabled })
+    let (uri, address) = destination_uri(&uri?, URI_ALLOWED, around)?;
+    Some(DestinationSpec {
+        duid,
+        uri,
+        address,
+        weight,
+        rweight,
+        priority,
+        maxload,
+        calls_per_second_max,
+        last_resort,
+        disabled,
+        inactive,
+        attrs,
+        probe,
+    })
+}
+
+/// Whether `text` can be a duid.
+pub(super) fn is_duid(text: &str) -> bool {
+    text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
 }
 
 fn duid(item: &Item<'_>) -> Option<String> {
     let allowed = "letters, digits, -, _, . and :, at most 64";
     let text = item.text(allowed)?;
-    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
-    if !plain || text.len() > 64 {
+    if !is_duid(text) {
         item.refuse(allowed);
         return None;
     }
     Some(text.to_owned())
 }
 
-fn destination_uri(item: &Item<'_>, allowed: &str, listen: &[Listen]) -> Option<(String, SocketAddr)> {
+fn attrs(item: &Item<'_>) -> Option<String> {
+    let allowed = format!("a text on one line, at most {ATTRS_BYTES_MAX} bytes, like \"region=eu;rack=7\"");
+    let text = item.text(&allowed)?;
+    // They may be put into headers, where a line feed would start a header of its own.
+    if text.len() > ATTRS_BYTES_MAX || text.chars().any(char::is_control) {
+        item.refuse(allowed);
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn probe(section: &mut Section<'_>, around: &Surroundings<'_>) -> ProbeSpec {
+    let (flagged, never) = section.item("probing").map_or((false, false), |item| probing(&item));
+    let millis = |item: Item<'_>, first: i64, last: i64| item.number(first..=last, "").map(Duration::from_millis);
+    let interval = section.item("probe_interval_ms").and_then(|item| millis(item, 100, 3_600_000));
+    let timeout_item = section.item("probe_timeout_ms");
+    let timeout = timeout_item.clone().and_then(|item| millis(item, 1, 60_000));
+    let every = interval.unwrap_or(around.prober.interval);
+    if let Some(item) = timeout_item.filter(|_| timeout.is_some_and(|timeout| timeout >= every && !every.is_zero())) {
+        item.warn(item.shown(), format!("less than the probes' interval ({} ms), or they pile up", every.as_millis()));
+    }
+    ProbeSpec {
+        flagged,
+        never,
+        interval,
+        timeout,
+        from: section.item("ping_from").and_then(|item| process::prober_from(&item)),
+        reply_codes: process::reply_codes(section),
+        probing_threshold: section.item("probing_threshold").and_then(|item| item.number(1..=1_000, "")),
+        inactive_threshold: section.item("inactive_threshold").and_then(|item| item.number(1..=1_000, "")),
+    }
+}
+
+/// Whether it is flagged, and whether it is never probed.
+fn probing(item: &Item<'_>) -> (bool, bool) {
+    match (item.as_flag(), item.as_text()) {
+        (Some(flagged), _) => (flagged, false),
+        (None, Some("never")) => (false, true),
+        _ => {
+            item.refuse("true, false, \"never\"");
+            (false, false)
+        }
+    }
+}
+
+fn destination_uri(item: &Item<'_>, allowed: &str, around: &Surroundings<'_>) -> Option<(String, SocketAddr)> {
     let text = item.text(allowed)?;
-    let Some(uri) = uri(text).filter(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Sips)) else {
-        let near = format!("sip:{text}");
-        let meant = self::uri(&near).and_then(|uri| uri.address(near.as_bytes()));
-        item.refuse_near(URI_ALLOWED, meant.map(|_| near.as_str()));
-        return None;
-    };
-    check_parts(item, text, &uri)?;
-    let Some(address) = uri.address(text.as_bytes()) else {
-        let found = format!("{} with a host name", item.shown());
-        item.refuse_because(found, format!("{URI_ALLOWED}; names come with a later version"));
-        return None;
-    };
-    check_address(item, address, listen)?;
-    Some((text.to_owned(), address))
-}
-
-/// The URI becomes a Request-URI as it is written: what would end one there makes it none.
-fn uri(text: &str) -> Option<Uri> {
-    let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"".contains(&byte));
-    Uri::parse(text.as_bytes(), Span::new(0, text.len())).filter(|_| plain)
-}
-
-/// What may stand around the host: nothing that would change where requests go, or that no Request-URI may have.
-fn check_parts(item: &Item<'_>, text: &str, uri: &Uri) -> Option<()> {
-    if uri.scheme == Scheme::Sips {
-        item.refuse_because(item.shown(), "sip: (UDP only yet; TLS comes with a later version)");
-        return None;
-    }
-    if uri.headers.is_set() {
-        // RFC 3261 §19.1.1, table 1: headers and the method parameter are not allowed in a Request-URI.
-        item.refuse_because(format!("{} with headers", item.shown()), "a URI without ?: it becomes a Request-URI");
-        return None;
-    }
-    // The parameters are the end of the text: there are no headers behind them.
-    let (host, parameters) = text.split_at(text.len() - uri.params.len());
-    parameters.split(';').filter(|parameter| !parameter.is_empty()).try_for_each(|parameter| {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        check_parameter(item, host, parameter, &name.to_ascii_lowercase(), value)
-    })
-}
-
-fn check_parameter(item: &Item<'_>, uri: &str, parameter: &str, name: &str, value: &str) -> Option<()> {
-    match name {
-        "transport" if !value.eq_ignore_ascii_case("udp") => {
-            item.refuse_because(format!(";{parameter}"), ";transport=udp or none (UDP only yet)");
+    match uri::check(text, &item.shown(), around.listen) {
+        Ok(checked) => {
+            warn_of_oddities(item, &checked);
+            Some((text.to_owned(), checked.address))
+        }
+        Err(fault) if fault.near.is_some() => {
+            item.refuse_near(fault.allowed, fault.near.as_deref());
             None
         }
-        "maddr" | "method" => {
-            item.refuse_because(format!(";{parameter}"), "a URI without it; where requests go is the host");
+        Err(fault) => {
+            item.refuse_because(fault.found, fault.allowed);
             None
         }
-        attribute if ATTRIBUTES.contains(&attribute) => {
-            warn_of_attribute(item, uri, parameter, attribute, value);
-            Some(())
+    }
+}
+
+fn warn_of_oddities(item: &Item<'_>, checked: &Checked<'_>) {
+    for (parameter, name, value) in &checked.parameters {
+        let name = name.to_ascii_lowercase();
+        if ATTRIBUTES.contains(&name.as_str()) {
+            let value = if value.parse::<i64>().is_ok() { (*value).to_owned() } else { format!("\"{value}\"") };
+            item.warn(
+                format!(";{parameter} in the URI, where it is a URI parameter and no {name}"),
+                format!("{{ uri = \"{}\", {name} = {value} }}", checked.bare),
+            );
         }
-        _ => Some(()),
     }
-}
-
-fn warn_of_attribute(item: &Item<'_>, uri: &str, parameter: &str, name: &str, value: &str) {
-    let value = if value.parse::<i64>().is_ok() { value.to_owned() } else { format!("\"{value}\"") };
-    item.warn(
-        format!(";{parameter} in the URI, where it is a URI parameter and no {name}"),
-        format!("{{ uri = \"{uri}\", {name} = {value} }}"),
-    );
-}
-
-fn check_address(item: &Item<'_>, address: SocketAddr, listen: &[Listen]) -> Option<()> {
-    if address.ip().is_unspecified() || address.port() == 0 {
-        item.refuse_because(format!("{address}, where nothing can be sent"), URI_ALLOWED);
-        return None;
+    if let Some(fault) = &checked.family {
+        item.warn(fault.found.as_str(), fault.allowed.as_str());
     }
-    if listen.iter().any(|own| own.address == address) {
-        item.refuse_because(
-            format!("{address}, which is a listen address of our own"),
-            "another address: it would be a loop",
-        );
-        return None;
-    }
-    if !listen.is_empty() && listen.iter().all(|own| own.address.is_ipv4() != address.is_ipv4()) {
-        let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
-        item.warn(
-            format!("{address}, while no listen address is {family}"),
-            format!("one more {family} address in listen"),
-        );
-    }
-    Some(())
 }

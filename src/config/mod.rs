@@ -5,11 +5,20 @@
 //! - All problems of a file are told at once, each with its line. Only a file that is not TOML stops at the first.
 //! - An unknown key is an error, with the nearest known one. Nothing is read and then ignored.
 //! - A file with an error gives no [`Config`] at all; odd but usable things are [`Config::warnings`].
+//! - Sets may also come from Kamailio's `dispatcher.list`, which `dispatcher_list` names. Its problems are told behind
+//!   those of the config, each with its own file's name; a line of it that cannot be used is left out.
 //! - Nothing here looks at the machine: which cores exist and which addresses can be bound is found out at start.
 
 mod address;
+mod algorithm;
+mod chain;
 mod codes;
+mod convert;
 mod destination;
+mod list_destination;
+mod list_file;
+mod list_line;
+mod passive;
 mod problem;
 mod process;
 mod reader;
@@ -17,6 +26,7 @@ mod rule;
 mod set;
 #[cfg(test)]
 mod tests;
+mod uri;
 
 pub use problem::{Kind, Problem, Problems};
 
@@ -24,7 +34,9 @@ use crate::dispatcher::{SetId, SetSpec};
 use crate::proxy::settings::{Rule, Settings};
 use crate::sip::Method;
 use core::time::Duration;
+use list_file::ListSurroundings;
 use reader::{Section, Source};
+use set::ListSets;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -72,6 +84,17 @@ pub enum ShardsPlan {
     Cores(Vec<usize>),
 }
 
+/// Which destinations are probed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProbePolicy {
+    /// All that no operator has disabled (Kamailio 1).
+    All,
+    /// Those with `probing = true` (Kamailio 3, and 0 without its fault of probing once).
+    Flagged,
+    /// Those that are out (Kamailio 2).
+    WhenInactive,
+}
+
 /// How destinations are probed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProberSettings {
@@ -91,6 +114,10 @@ pub struct ProberSettings {
     pub inactive_threshold: u32,
     /// Final codes 300-699 that are as good as a 2xx, in ascending order.
     pub reply_codes: Vec<u16>,
+    /// Which destinations are probed (Kamailio's `ds_probing_mode`).
+    pub policy: ProbePolicy,
+    /// Weight of a new sample in the latency estimate, of a thousand, 1-999 (Kamailio's `ds_latency_estimator_alpha`).
+    pub latency_weight_permille: u16,
 }
 
 impl Default for ProberSettings {
@@ -104,6 +131,8 @@ impl Default for ProberSettings {
             probing_threshold: 2,
             inactive_threshold: 2,
             reply_codes: Vec::new(),
+            policy: ProbePolicy::All,
+            latency_weight_permille: 100,
         }
     }
 }
@@ -148,29 +177,44 @@ impl LogLevel {
     }
 }
 
-/// Reads the file at `path`.
+/// Reads the file at `path`, and the list file that it names.
 ///
 /// # Errors
 ///
-/// All [`Problems`] of the file, of which at least one is an error; a file that cannot be read is one.
+/// All [`Problems`] of the files, of which at least one is an error; a file that cannot be read is one.
 pub fn load(path: &Path) -> Result<Config, Problems> {
     let file_name = path.display().to_string();
-    let bytes = read(path).map_err(|error| unusable(&file_name, &error.to_string(), "a file that can be read"))?;
-    if bytes.len() > FILE_BYTES_MAX {
-        return Err(unusable(&file_name, "more than 64 MiB", "a smaller file"));
-    }
+    let bytes = read(path).map_err(|error| unusable(&file_name, &error, "a file that can be read"))?;
     match core::str::from_utf8(&bytes) {
         Ok(text) => parse(text, &file_name),
         Err(error) => Err(not_utf8(&bytes[..error.valid_up_to()], &file_name)),
     }
 }
 
-/// Reads `text`; problems call it `file_name`.
+/// Reads `text`; problems call it `file_name`. A list file with a relative path is looked for beside that.
 ///
 /// # Errors
 ///
 /// All [`Problems`] of the text, of which at least one is an error.
 pub fn parse(text: &str, file_name: &str) -> Result<Config, Problems> {
+    parse_with(text, file_name, &read)
+}
+
+/// The TOML that means what the `dispatcher.list` at `path` means; comments tell what was odd there.
+///
+/// # Errors
+///
+/// All [`Problems`] of the list, if it cannot be used as a whole; a file that cannot be read is one.
+pub fn convert(path: &Path) -> Result<String, Problems> {
+    let file_name = path.display().to_string();
+    let bytes = read(path).map_err(|error| unusable(&file_name, &error, "a file that can be read"))?;
+    convert::to_toml(&String::from_utf8_lossy(&bytes), &file_name)
+}
+
+/// How a file that the config names is read: its bytes, or why not.
+type ReadFile<'r> = &'r dyn Fn(&Path) -> Result<Vec<u8>, String>;
+
+fn parse_with(text: &str, file_name: &str, read_file: ReadFile<'_>) -> Result<Config, Problems> {
     let source = Source::new(text, file_name);
     let table = match DeTable::parse(text) {
         Ok(table) => table,
@@ -180,15 +224,20 @@ pub fn parse(text: &str, file_name: &str) -> Result<Config, Problems> {
             return Err(source.into_problems());
         }
     };
-    let config = config(Section::root(&source, table.get_ref()));
-    let problems = source.into_problems();
+    let beside = Path::new(file_name).parent().unwrap_or(Path::new(""));
+    let (config, list_problems) = config(Section::root(&source, table.get_ref()), beside, read_file);
+    let problems = source.into_problems().followed_by(list_problems);
     if problems.has_errors() { Err(problems) } else { Ok(Config { warnings: problems, ..config }) }
 }
 
-fn config(mut root: Section<'_>) -> Config {
+/// The config, and the problems of its list file.
+fn config(mut root: Section<'_>, beside: &Path, read_file: ReadFile<'_>) -> (Config, Problems) {
     let settings = process::settings(&mut root);
-    let around = set::Surroundings { listen: &settings.listen, timers: &settings.timers };
-    let (sets, names) = set::sets(&mut root, &around);
+    let prober = process::prober(root.section("prober"));
+    let list_around = ListSurroundings { listen: &settings.listen, probes: !prober.interval.is_zero() };
+    let (list, list_problems) = list(&mut root, beside, read_file, list_around);
+    let around = set::Surroundings { listen: &settings.listen, timers: &settings.timers, prober: &prober };
+    let (sets, names) = set::sets(&mut root, &around, list);
     let rules = rule::rules(&mut root, &names);
     let default_set = match root.item("default_set") {
         Some(item) => names.resolve(&item),
@@ -200,13 +249,40 @@ fn config(mut root: Section<'_>) -> Config {
         rules,
         default_set,
         shards: process::shards(&mut root),
-        prober: process::prober(root.section("prober")),
+        prober,
         shutdown_timeout: root.seconds("shutdown_timeout_s", 0..=86_400, Duration::from_secs(30)),
         log: process::log(root.section("log")),
         warnings: Problems::default(),
     };
     root.finish();
-    config
+    (config, list_problems)
+}
+
+/// The list file that `dispatcher_list` names, if it does.
+fn list(
+    root: &mut Section<'_>,
+    beside: &Path,
+    read_file: ReadFile<'_>,
+    around: ListSurroundings<'_>,
+) -> (Option<ListSets>, Problems) {
+    let Some(item) = root.item("dispatcher_list") else {
+        return (None, Problems::default());
+    };
+    let allowed = "a file like \"/etc/kamailio/dispatcher.list\"";
+    let Some(path) = item.text(allowed).map(|text| beside.join(text)) else {
+        return (Some(ListSets { file: String::new(), sets: None }), Problems::default());
+    };
+    let file = path.display().to_string();
+    match read_file(&path) {
+        Ok(bytes) => {
+            let (sets, problems) = list_file::parse(&String::from_utf8_lossy(&bytes), &file, around);
+            (Some(ListSets { file, sets: Some(sets) }), problems)
+        }
+        Err(error) => {
+            item.refuse_because(format!("{file}: {error}"), "a file that can be read");
+            (Some(ListSets { file, sets: None }), Problems::default())
+        }
+    }
 }
 
 /// With one set and no rule there is only one way to mean it. A rule says that not everything goes to one place.
@@ -217,11 +293,15 @@ fn only_set(sets: &[SetSpec], rules: &[Rule]) -> Option<SetId> {
     }
 }
 
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     // One byte more than is allowed tells a file that is too long from one that just fits.
-    File::open(path)?.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(_) if bytes.len() > FILE_BYTES_MAX => Err(String::from("more than 64 MiB")),
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn unusable(file_name: &str, found: &str, allowed: &str) -> Problems {

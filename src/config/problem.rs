@@ -8,6 +8,8 @@ use core::fmt;
 pub enum Kind {
     /// The file cannot be used.
     Error,
+    /// The line is left out; the rest of the file can be used.
+    LeftOut,
     /// The file can be used, but likely does not say what its author meant.
     Warning,
 }
@@ -40,9 +42,11 @@ impl fmt::Display for Problem {
         if self.line > 0 {
             write!(f, ":{}", self.line)?;
         }
-        if self.kind == Kind::Warning {
-            f.write_str(": warning")?;
-        }
+        f.write_str(match self.kind {
+            Kind::Error => "",
+            Kind::LeftOut => ": line left out",
+            Kind::Warning => ": warning",
+        })?;
         if !self.key.is_empty() {
             write!(f, ": {}", self.key)?;
         }
@@ -57,7 +61,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All problems of one file, in the order of its lines.
+/// All problems of one file in the order of its lines, then those of the files that it names.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Problems(Vec<Problem>);
 
@@ -67,6 +71,13 @@ impl Problems {
     pub fn new(mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|problem| (problem.line, problem.column));
         Self(problems)
+    }
+
+    /// These, and behind them those of another file.
+    #[must_use]
+    pub fn followed_by(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
     }
 
     /// Whether the file cannot be used.

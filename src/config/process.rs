@@ -3,7 +3,7 @@
 use super::address::{self, HostPort};
 use super::codes;
 use super::reader::{Item, Section};
-use super::{LogLevel, LogSettings, ProberSettings, ShardsPlan};
+use super::{LogLevel, LogSettings, ProbePolicy, ProberSettings, ShardsPlan};
 use crate::limits;
 use crate::proxy::settings::{DialogLifetimes, Listen, PreloadedRoute, Settings, Timers, Transport};
 use crate::sip::{Method, Status};
@@ -153,8 +153,9 @@ fn dialog(mut section: Section<'_>, timer_c: Duration) -> DialogLifetimes {
     let default = DialogLifetimes::default();
     let early = section.item("early_timeout_s").and_then(|item| early_timeout(&item, timer_c));
     let confirmed = section.seconds("confirmed_timeout_s", 1..=31_536_000, default.confirmed);
+    let no_ack = section.seconds("no_ack_timeout_s", 1..=3_600, default.no_ack);
     section.finish();
-    DialogLifetimes { early: early.unwrap_or(default.early.max(timer_c)), confirmed }
+    DialogLifetimes { early: early.unwrap_or(default.early.max(timer_c)), confirmed, no_ack }
 }
 
 fn early_timeout(item: &Item<'_>, timer_c: Duration) -> Option<Duration> {
@@ -236,7 +237,9 @@ pub(super) fn prober(mut section: Section<'_>) -> ProberSettings {
         from: section.item("from").and_then(|item| prober_from(&item)).unwrap_or(default.from),
         probing_threshold: section.number("probing_threshold", 1..=1_000, default.probing_threshold),
         inactive_threshold: section.number("inactive_threshold", 1..=1_000, default.inactive_threshold),
-        reply_codes: reply_codes(&mut section),
+        reply_codes: reply_codes(&mut section).unwrap_or_default(),
+        policy: section.item("policy").and_then(|item| policy(&item)).unwrap_or(default.policy),
+        latency_weight_permille: section.number("latency_weight_permille", 1..=999, default.latency_weight_permille),
     };
     section.finish();
     settings
@@ -249,6 +252,20 @@ fn interval(item: &Item<'_>) -> Option<Duration> {
     item.number(100..=3_600_000, ", or 0 for no probes").map(Duration::from_millis)
 }
 
+/// Kamailio's `ds_probing_mode` by name, or by its number.
+fn policy(item: &Item<'_>) -> Option<ProbePolicy> {
+    match item.as_integer() {
+        Some(1) => Some(ProbePolicy::All),
+        Some(0 | 3) => Some(ProbePolicy::Flagged),
+        Some(2) => Some(ProbePolicy::WhenInactive),
+        _ => item.choice(&[
+            ("all", ProbePolicy::All),
+            ("flagged", ProbePolicy::Flagged),
+            ("when-inactive", ProbePolicy::WhenInactive),
+        ]),
+    }
+}
+
 fn prober_core(item: &Item<'_>) -> Option<usize> {
     if item.as_text() == Some("auto") {
         return None;
@@ -256,21 +273,26 @@ fn prober_core(item: &Item<'_>) -> Option<usize> {
     item.number(0..=CORES_MAX - 1, ", or \"auto\"")
 }
 
-fn prober_from(item: &Item<'_>) -> Option<String> {
+pub(super) fn prober_from(item: &Item<'_>) -> Option<String> {
     let allowed = "a SIP URI without < and >, like sip:siplane@example.com";
     let text = item.text(allowed)?;
-    let host = text.strip_prefix("sip:").and_then(|rest| rest.rsplit('@').next()).and_then(HostPort::parse);
-    let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"".contains(&byte));
-    if host.is_none() || !plain {
+    if !is_prober_from(text) {
         item.refuse(allowed);
         return None;
     }
     Some(text.to_owned())
 }
 
-fn reply_codes(section: &mut Section<'_>) -> Vec<u16> {
+/// Whether `text` can be the From URI of a probe.
+pub(super) fn is_prober_from(text: &str) -> bool {
+    let host = text.strip_prefix("sip:").and_then(|rest| rest.rsplit('@').next()).and_then(HostPort::parse);
+    host.is_some() && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"".contains(&byte))
+}
+
+/// Reads `reply_codes`, if it is there.
+pub(super) fn reply_codes(section: &mut Section<'_>) -> Option<Vec<u16>> {
     let codes = section.item("reply_codes").map(|list| codes::read(&list, &(300..=699)));
-    codes.into_iter().flatten().collect()
+    codes.map(|codes| codes.into_iter().collect())
 }
 
 /// Reads `[log]`.

@@ -123,6 +123,11 @@ impl<'a> Item<'a> {
         i64::from_str_radix(integer.as_str(), integer.radix()).ok()
     }
 
+    /// true or false, if this is one; nothing is noted otherwise.
+    pub(super) fn as_flag(&self) -> Option<bool> {
+        self.value.get_ref().as_bool()
+    }
+
     /// Whether this is a table; nothing is noted otherwise.
     pub(super) fn is_table(&self) -> bool {
         self.value.get_ref().is_table()
@@ -240,7 +245,7 @@ impl<'a> Section<'a> {
     /// true or false; false if absent.
     pub(super) fn flag(&mut self, key: &'static str) -> bool {
         let Some(item) = self.item(key) else { return false };
-        let flag = item.value.get_ref().as_bool();
+        let flag = item.as_flag();
         if flag.is_none() {
             item.refuse("true, false");
         }

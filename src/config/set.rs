@@ -1,26 +1,20 @@
 //! `[[set]]`: destinations and how one is chosen among them.
 
-use super::codes;
-use super::destination;
+use super::list_file::ListSet;
+use super::passive;
 use super::reader::{Item, Section};
-use crate::dispatcher::{Algorithm, DestinationSpec, Exhausted, FailoverCodes, HashInput, SetId, SetSpec};
+use super::{ProberSettings, algorithm, chain, codes, destination};
+use crate::dispatcher::{Algorithm, DestinationSpec, Exhausted, FailoverCodes, HeaderName, SetId, SetSpec};
 use crate::limits;
 use crate::proxy::settings::{Listen, Timers};
 use core::time::Duration;
 use std::collections::BTreeSet;
 
-/// Kamailio's numbers (its dispatcher module, `ds_select_dst`) for the algorithms that exist here.
-const ALGORITHMS: [(&str, i64, Algorithm); 5] = [
-    ("round-robin", 4, Algorithm::RoundRobin),
-    ("random", 6, Algorithm::Random),
-    ("priority", 8, Algorithm::Priority),
-    ("weight", 9, Algorithm::Weight),
-    ("hash-call-id", 0, Algorithm::Hash(HashInput::CallId)),
-];
-
 /// What a set is when only its id and its destinations are given.
 const FAILOVER_LIMIT_DEFAULT: usize = 4;
 const ANSWER_TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
+
+const DESTINATIONS_ALLOWED: &str = "a list of SIP URIs, like [\"sip:192.0.2.11:5060\"]";
 
 /// The sets that there are, for those keys that name one.
 #[derive(Default)]
@@ -34,49 +28,147 @@ pub(super) struct SetNames {
 pub(super) struct Surroundings<'a> {
     pub(super) listen: &'a [Listen],
     pub(super) timers: &'a Timers,
+    pub(super) prober: &'a ProberSettings,
 }
 
-/// Reads all `[[set]]`.
-pub(super) fn sets(root: &mut Section<'_>, around: &Surroundings<'_>) -> (Vec<SetSpec>, SetNames) {
+/// The sets of a list file, which `[[set]]` may say more about.
+pub(super) struct ListSets {
+    /// The file, as the config names it.
+    pub(super) file: String,
+    /// None: the file could not be read, and nothing is said about what is not in it.
+    pub(super) sets: Option<Vec<ListSet>>,
+}
+
+impl ListSets {
+    /// Takes set `id` out of the list.
+    fn take(&mut self, id: SetId) -> Option<ListSet> {
+        let sets = self.sets.as_mut()?;
+        let index = sets.iter().position(|set| set.id == id)?;
+        Some(sets.remove(index))
+    }
+}
+
+/// What was read so far.
+struct Reading<'a> {
+    sets: Vec<SetSpec>,
+    names: SetNames,
+    list: Option<ListSets>,
+    /// Index of a set, and the set behind it.
+    fallbacks: Vec<(usize, Item<'a>)>,
+}
+
+/// Reads all `[[set]]`, and adds the sets that only `list` has.
+pub(super) fn sets(
+    root: &mut Section<'_>,
+    around: &Surroundings<'_>,
+    list: Option<ListSets>,
+) -> (Vec<SetSpec>, SetNames) {
     let sections = root.sections("set", limits::SETS_MAX);
-    if sections.is_empty() {
+    if sections.is_empty() && list.as_ref().is_none_or(|list| list.sets.as_ref().is_some_and(Vec::is_empty)) {
         root.refuse("set", "none", "at least one [[set]] with id and destinations");
     }
-    let mut names = SetNames::default();
-    let mut duids = BTreeSet::new();
-    let sets: Vec<SetSpec> = sections.into_iter().map(|section| set(section, around, &mut names, &mut duids)).collect();
+    let mut reading = Reading { sets: Vec::new(), names: SetNames::default(), list, fallbacks: Vec::new() };
+    sections.into_iter().for_each(|section| reading.set(section, around));
+    reading.add_listed();
+    let Reading { mut sets, names, fallbacks, .. } = reading;
+    chain::resolve(&mut sets, &names, &fallbacks);
+    refuse_too_many(root, &sets);
+    (sets, names)
+}
+
+fn header_name(item: &Item<'_>) -> Option<HeaderName> {
+    let allowed = "a header name of at most 31 characters, like X-Dispatcher-Attrs";
+    let name = item.text(allowed).and_then(HeaderName::new);
+    if name.is_none() && item.as_text().is_some() {
+        item.refuse(allowed);
+    }
+    name
+}
+
+fn refuse_too_many(root: &Section<'_>, sets: &[SetSpec]) {
+    if sets.len() > limits::SETS_MAX {
+        root.refuse("set", &format!("{} sets", sets.len()), &format!("at most {}", limits::SETS_MAX));
+    }
     let destinations: usize = sets.iter().map(|set| set.destinations.len()).sum();
     if destinations > limits::DESTINATIONS_MAX {
         let most = format!("at most {} in all sets", limits::DESTINATIONS_MAX);
         root.refuse("set", &format!("{destinations} destinations"), &most);
     }
-    (sets, names)
 }
 
-fn set(
-    mut section: Section<'_>,
-    around: &Surroundings<'_>,
-    names: &mut SetNames,
-    duids: &mut BTreeSet<String>,
-) -> SetSpec {
-    let (id, name) = identity(&mut section, names);
-    let spec = SetSpec {
-        id,
-        name,
-        algorithm: section.item("algorithm").and_then(|item| algorithm(&item)).unwrap_or(Algorithm::RoundRobin),
-        destinations: destinations(&mut section, around, duids),
-        failover_codes: failover_codes(&mut section),
-        // A bound of 16 fits every integer type.
-        failover_limit: section.number("failover_limit", 1..=limits::TARGETS_MAX as i64, FAILOVER_LIMIT_DEFAULT),
-        answer_timeout: answer_timeout(&mut section, around.timers),
-        exhausted: when_exhausted(&mut section),
-        retry_after_s: section.number("retry_after_s", 0..=86_400, 0),
-    };
-    section.finish();
-    spec
+impl<'a> Reading<'a> {
+    fn set(&mut self, mut section: Section<'a>, around: &Surroundings<'_>) {
+        let (id, name) = identity(&mut section, &mut self.names);
+        let algorithm = section.item("algorithm").and_then(|item| algorithm::read(&item));
+        let spec = SetSpec {
+            id: SetId(id.unwrap_or_default()),
+            name,
+            algorithm: algorithm.unwrap_or(Algorithm::RoundRobin),
+            destinations: self.destinations(&mut section, id.map(SetId), around),
+            failover_codes: failover_codes(&mut section),
+            // A bound of 16 fits every integer type.
+            failover_limit: section.number("failover_limit", 1..=limits::TARGETS_MAX as i64, FAILOVER_LIMIT_DEFAULT),
+            answer_timeout: answer_timeout(&mut section, around.timers),
+            exhausted: when_exhausted(&mut section),
+            retry_after_s: section.number("retry_after_s", 0..=86_400, 0),
+            fallback: None,
+            rewrite_uri: section.flag("rewrite_uri"),
+            attrs_header: section.item("attrs_header").and_then(|item| header_name(&item)),
+            slow_start: section.seconds("slow_start_s", 0..=3_600, Duration::ZERO),
+            passive: passive::read(section.section("passive")),
+        };
+        self.fallbacks.extend(section.item("fallback").map(|item| (self.sets.len(), item)));
+        section.finish();
+        self.sets.push(spec);
+    }
+
+    /// Those of the section, or those of the list when it has none.
+    fn destinations(
+        &mut self,
+        section: &mut Section<'_>,
+        id: Option<SetId>,
+        around: &Surroundings<'_>,
+    ) -> Vec<DestinationSpec> {
+        let item = section.item("destinations");
+        let listed = self.list.as_mut().zip(id).and_then(|(list, id)| list.take(id));
+        match (item, listed, &self.list) {
+            (Some(item), Some(_), Some(list)) => {
+                item.refuse_because(format!("destinations of a set that {} has, too", list.file), "one of the two");
+                Vec::new()
+            }
+            (Some(item), _, _) => destinations(&item, section, around),
+            (None, Some(listed), _) => listed.destinations,
+            (None, None, Some(list)) => {
+                if list.sets.is_some() && id.is_some() {
+                    let found = format!("nothing, and nothing in {}", list.file);
+                    section.refuse("destinations", &found, DESTINATIONS_ALLOWED);
+                }
+                Vec::new()
+            }
+            (None, None, None) => {
+                section.refuse("destinations", "nothing", DESTINATIONS_ALLOWED);
+                Vec::new()
+            }
+        }
+    }
+
+    /// The sets that no `[[set]]` says anything about.
+    fn add_listed(&mut self) {
+        let listed = self.list.as_mut().map(|list| list.sets.take());
+        match listed {
+            None => {}
+            Some(None) => self.names.incomplete = true,
+            Some(Some(sets)) => {
+                for ListSet { id, destinations } in sets {
+                    self.names.sets.push((id, String::new(), 0));
+                    self.sets.push(SetSpec::new(id, Algorithm::RoundRobin, destinations));
+                }
+            }
+        }
+    }
 }
 
-fn identity(section: &mut Section<'_>, names: &mut SetNames) -> (SetId, String) {
+fn identity(section: &mut Section<'_>, names: &mut SetNames) -> (Option<u32>, String) {
     let allowed = format!("a number, 0 to {}", u32::MAX);
     let id_item = section.required("id", &allowed);
     let id: Option<u32> = id_item.as_ref().and_then(|item| item.number(0..=i64::from(u32::MAX), ""));
@@ -96,7 +188,7 @@ fn identity(section: &mut Section<'_>, names: &mut SetNames) -> (SetId, String) 
     } else {
         names.incomplete = true;
     }
-    (SetId(id.unwrap_or_default()), name)
+    (id, name)
 }
 
 fn set_name(item: &Item<'_>) -> Option<String> {
@@ -110,46 +202,41 @@ fn set_name(item: &Item<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn algorithm(item: &Item<'_>) -> Option<Algorithm> {
-    let Some(number) = item.as_integer() else {
-        return item.choice(&ALGORITHMS.map(|(word, _, algorithm)| (word, algorithm)));
-    };
-    let chosen = ALGORITHMS.iter().find(|(_, known, _)| *known == number);
-    if chosen.is_none() {
-        let known = ALGORITHMS.map(|(word, number, _)| format!("{number} ({word})"));
-        item.refuse(format!("of Kamailio's numbers {}", known.join(", ")));
-    }
-    chosen.map(|(_, _, algorithm)| *algorithm)
-}
-
-fn destinations(
-    section: &mut Section<'_>,
-    around: &Surroundings<'_>,
-    duids: &mut BTreeSet<String>,
-) -> Vec<DestinationSpec> {
-    let allowed = "a list of SIP URIs, like [\"sip:192.0.2.11:5060\"]";
-    let Some(list) = section.required("destinations", allowed) else {
-        return Vec::new();
-    };
+/// The destinations of `list`.
+fn destinations(list: &Item<'_>, section: &Section<'_>, around: &Surroundings<'_>) -> Vec<DestinationSpec> {
     let items = list.one_or_list();
     if items.is_empty() {
         list.warn("an empty list", "at least one destination; requests to this set get 503");
     }
-    let mut uris = BTreeSet::new();
+    let (mut uris, mut duids) = (BTreeSet::new(), BTreeSet::new());
     let mut destinations = Vec::new();
     for item in items {
-        let Some(spec) = destination::read(&item, around.listen) else {
+        let Some(spec) = destination::read(&item, around) else {
             continue;
         };
         if !uris.insert(spec.uri.clone()) {
             item.warn(format!("{} again", spec.uri), "each URI once in a set; a larger share is a larger weight");
         }
+        // The same duid in two sets is allowed, as in Kamailio: load and health belong to set and duid.
         if !spec.duid.is_empty() && !duids.insert(spec.duid.clone()) {
             item.refuse_because(format!("duid \"{}\" again", spec.duid), "a duid of its own for each destination");
         }
         destinations.push(spec);
     }
+    warn_of_probing(section, &destinations, around.prober);
     destinations
+}
+
+fn warn_of_probing(section: &Section<'_>, destinations: &[DestinationSpec], prober: &ProberSettings) {
+    let unprobed = |spec: &&DestinationSpec| {
+        let asked = spec.probe.flagged || (spec.inactive && !spec.probe.never);
+        asked && spec.probe.interval.unwrap_or(prober.interval).is_zero()
+    };
+    let count = destinations.iter().filter(unprobed).count();
+    if count > 0 {
+        let found = format!("{count} destinations with probing or inactive, which nothing probes");
+        section.warn(&found, "interval_ms above 0 in [prober], or probe_interval_ms");
+    }
 }
 
 fn failover_codes(section: &mut Section<'_>) -> FailoverCodes {

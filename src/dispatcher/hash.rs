@@ -7,13 +7,26 @@
 //! With u uniform in (0, 1), the score weight / -ln(u) makes shares proportional to weights; with equal weights the order
 //! is that of u itself and the logarithm is saved. Weight 0 comes last, in the order of u among themselves.
 //!
+//! That cost grows with the set. In a set of more than [`SCORED_MAX`] each key has a sequence of walks down a trie instead
+//! ([`Trie`]), each of which reaches a destination in proportion to its weight, available or not: the first available one is
+//! the first target, the next other one the second. So a destination that is lost or comes back moves only its own keys,
+//! spread over all others by weight. After [`WALKS_MAX`] walks scores decide. (A reload that changes the destinations of such
+//! a set moves some times more keys than those gained or lost: the trie says how many.)
+//!
 //! The hash has no secret: all shards, restarts and instances of siplane agree. A caller who picks Call-IDs to hit one
 //! destination can do so.
 
 use super::random::{GOLDEN, mix};
 use super::select::Draft;
 use super::set::Destination;
+use super::trie::{Leaf, Trie};
 use crate::limits::TARGETS_MAX;
+
+/// Destinations with a weight up to which every one of them is scored for every key.
+const SCORED_MAX: usize = 64;
+
+/// Walks for one key in a larger set.
+const WALKS_MAX: u64 = 64;
 
 /// What scoring needs to know of a set's destinations.
 #[derive(Debug)]
@@ -22,6 +35,8 @@ pub(super) struct Rendezvous {
     /// Those of weight 0.
     reserve: Vec<Member>,
     equal_weights: bool,
+    /// Only of a set that is too large to score all.
+    trie: Option<Trie>,
 }
 
 #[derive(Debug)]
@@ -33,22 +48,27 @@ struct Member {
 
 impl Rendezvous {
     pub(super) fn new(destinations: &[Destination]) -> Self {
-        let members = destinations.iter().enumerate().map(|(position, destination)| Member {
+        let regular = destinations.iter().enumerate().filter(|(_, destination)| !destination.last_resort);
+        let members = regular.map(|(position, destination)| Member {
             digest: digest(destination.duid.as_bytes()),
             weight: f64::from(destination.weight),
             position,
         });
         let (weighted, reserve): (Vec<Member>, Vec<Member>) = members.partition(|member| member.weight > 0.0);
         let equal_weights = weighted.windows(2).all(|pair| pair[0].weight == pair[1].weight);
-        Self { weighted, reserve, equal_weights }
+        let trie = (weighted.len() > SCORED_MAX).then(|| Trie::new(weighted.iter().map(Member::leaf).collect()));
+        Self { weighted, reserve, equal_weights, trie }
     }
 
-    /// Offers destinations from the highest score for `key` down.
-    pub(super) fn draft(&self, draft: &mut Draft<'_>, key: &[u8]) {
-        let key = digest(key);
-        if self.equal_weights {
+    /// Offers destinations from the one where the key belongs down.
+    pub(super) fn draft(&self, draft: &mut Draft<'_>, key: &[u8], host: &[u8]) {
+        let key = if host.is_empty() { digest(key) } else { mix(digest(key).wrapping_add(GOLDEN)) ^ digest(host) };
+        if let Some(trie) = &self.trie {
+            walk(draft, trie, key);
+        }
+        if draft.room() > 0 && self.equal_weights {
             rank(draft, &self.weighted, |member| member.even_score(key));
-        } else {
+        } else if draft.room() > 0 {
             rank(draft, &self.weighted, |member| member.score(key));
         }
         if draft.room() > 0 {
@@ -57,7 +77,21 @@ impl Rendezvous {
     }
 }
 
+/// Offers whoever the walks reach.
+fn walk(draft: &mut Draft<'_>, trie: &Trie, key: u64) {
+    for number in 0..WALKS_MAX {
+        if draft.room() == 0 {
+            return;
+        }
+        draft.offer(trie.walk(mix(key.wrapping_add(number.wrapping_mul(GOLDEN)))) as usize);
+    }
+}
+
 impl Member {
+    fn leaf(&self) -> Leaf {
+        Leaf { digest: self.digest, weight: self.weight as u64, number: self.position as u32 }
+    }
+
     /// Uniform over all of `u64`.
     fn even_score(&self, key: u64) -> u64 {
         mix(self.digest ^ key)
@@ -78,7 +112,7 @@ fn rank(draft: &mut Draft<'_>, members: &[Member], score: impl Fn(&Member) -> u6
     for member in members {
         let score = score(member);
         // Most scores are too low: availability, which lies elsewhere in memory, is looked at for the others only.
-        if best.admits(score) && draft.is_available(member.position) {
+        if best.admits(score) && draft.is_open(member.position) {
             best.insert(score, member.position);
         }
     }
@@ -121,9 +155,9 @@ mod tests {
 
     use super::*;
     use crate::dispatcher::fixture::{Bench, tally};
-    use crate::dispatcher::{Algorithm, HashInput};
+    use crate::dispatcher::{Algorithm, HashInput, HashKind};
 
-    const HASH: Algorithm = Algorithm::Hash(HashInput::CallId);
+    const HASH: Algorithm = Algorithm::Hash(HashInput::CallId, HashKind::Consistent);
     const CALLS: usize = 24_000;
 
     fn bench(weights: &[u32]) -> Bench {
@@ -193,6 +227,36 @@ mod tests {
     }
 
     #[test]
+    fn in_a_large_set_a_lost_destination_moves_only_its_own_calls_and_nobody_gets_many() {
+        for weights in [vec![1; 200], (0..200).map(|number| number % 3 + 1).collect()] {
+            let mut bench = bench(&weights);
+            let before = firsts(&mut bench);
+            let fair =
+                |position: usize| CALLS as f64 * f64::from(weights[position]) / f64::from(weights.iter().sum::<u32>());
+            let counts = tally(&before, 200);
+            assert!((0..200).all(|position| (counts[position] as f64) < 1.5 * fair(position)), "{counts:?}");
+            (50..100).for_each(|position| bench.set_available(position, false));
+            let after = firsts(&mut bench);
+            assert!(before.iter().zip(&after).all(|(before, after)| before == after || (50..100).contains(before)));
+            let counts = tally(&after, 200);
+            assert!((0..200).all(|position| (counts[position] as f64) < 1.9 * fair(position)), "{counts:?}");
+            (0..200).for_each(|position| bench.set_available(position, position == 7 || position == 9));
+            assert!(firsts(&mut bench).iter().all(|position| [7, 9].contains(position)));
+        }
+    }
+
+    #[test]
+    fn user_and_host_of_a_uri_both_count() {
+        let mut bench = bench(&[1; 20]);
+        let firsts = |bench: &mut Bench, keys: [(&str, &str); 4]| {
+            keys.map(|(key, host)| bench.select_uri(key.as_bytes(), host.as_bytes())[0])
+        };
+        let hosts = firsts(&mut bench, [("bob", "a.example"), ("bob", "b.example"), ("bob", "c.example"), ("bob", "")]);
+        let users = firsts(&mut bench, [("bob", "x"), ("eve", "x"), ("", "x"), ("x", "")]);
+        assert!(hosts.windows(2).any(|pair| pair[0] != pair[1]) && users.windows(2).any(|pair| pair[0] != pair[1]));
+    }
+
+    #[test]
     fn a_destination_that_comes_takes_a_fair_share_and_moves_nothing_else() {
         for weights in [[1; 6], [3, 1, 2, 2, 1, 3]] {
             let before = firsts(&mut bench(&weights[..5]));
@@ -225,7 +289,7 @@ mod tests {
     proptest! {
         #[test]
         fn failover_goes_to_whom_the_call_would_go_if_those_before_were_lost(
-            weights in prop::collection::vec(1_u32..9, 1..40), key: Vec<u8>,
+            weights in prop::collection::vec(1_u32..9, 1..150), key in prop::collection::vec(any::<u8>(), 1..40),
         ) {
             let mut bench = Bench::with_limit(HASH, &weights, TARGETS_MAX, 1);
             for target in bench.select(&key) {

@@ -5,12 +5,18 @@
 //! - The load of a destination is the number of its tokens that are out; nothing else changes it.
 //! - A token cannot be copied, and giving it back consumes it. Dropping one any other way is a bug: a panic in debug
 //!   builds, a count in [`leaked_tokens`] in all, which is exported and must read 0.
+//! - A token that is reserved never takes the load above `maxload`. The bound may sink below the load (a reload, a slow
+//!   start that begins while calls are left): then none is reserved until enough have ended.
 
 use core::mem;
 use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use super::gate::{Bounds, Refused, has_room, reserve};
+use super::ramp::Part;
+use super::set::Destination;
 use super::state::{StateIndex, States};
+use crate::time::Instant;
 
 static LEAKED: AtomicU64 = AtomicU64::new(0);
 
@@ -47,7 +53,47 @@ impl Drop for LoadToken {
 }
 
 impl States {
-    /// Adds one to the load of a destination whose table the caller holds.
+    /// Takes one of load for a call sent at `now` to a destination of a table that the caller holds.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is taken when the destination is at `maxload` (of which slow start gives a part only) or at its calls per second.
+    pub fn reserve(&self, destination: &Destination, now: Instant) -> Result<LoadToken, Refused> {
+        if destination.maxload == 0 && destination.calls_per_second_max == 0 {
+            return Ok(self.take_load(destination.state));
+        }
+        let slot = self.slot(destination.state);
+        reserve(&slot.load, &slot.arrival_ns, self.bounds(destination, now), now.as_nanos())?;
+        Ok(LoadToken { slot: NonZeroU32::MIN.saturating_add(destination.state.value()) })
+    }
+
+    /// Whether [`States::reserve`] would say yes now; a look, which promises nothing.
+    #[must_use]
+    pub fn has_room(&self, destination: &Destination, now: Instant) -> bool {
+        if destination.maxload == 0 && destination.calls_per_second_max == 0 {
+            return true;
+        }
+        let slot = self.slot(destination.state);
+        has_room(&slot.load, &slot.arrival_ns, self.bounds(destination, now), now.as_nanos())
+    }
+
+    /// What slow start gives the destination at `now`.
+    pub(super) fn part(&self, destination: &Destination, now: Instant) -> Part {
+        if destination.slow_start.is_zero() {
+            return Part::WHOLE;
+        }
+        Part::at(now, self.available_since(destination.state), destination.slow_start)
+    }
+
+    fn bounds(&self, destination: &Destination, now: Instant) -> Bounds {
+        let load = match destination.maxload {
+            0 => u64::MAX,
+            maxload => u64::from(self.part(destination, now).of(maxload)),
+        };
+        Bounds { load, rate: destination.rate }
+    }
+
+    /// Adds one to the load of a destination whose table the caller holds, whatever its bounds.
     pub fn take_load(&self, index: StateIndex) -> LoadToken {
         self.slot(index).load.fetch_add(1, Ordering::Relaxed);
         LoadToken { slot: NonZeroU32::MIN.saturating_add(index.value()) }

@@ -11,6 +11,9 @@
 //!   comes, so a table that was published in between is obeyed.
 //! - Health is what evidence says, admin what an operator said. Neither ever undoes the other.
 //! - The load of a call is a [`LoadToken`], taken and given back exactly once.
+//! - A destination's bounds (`maxload`, calls per second) hold under every algorithm: selection leaves out whoever is at
+//!   one, which is a look; [`States::reserve`], when the branch is sent, decides.
+//! - Last-resort destinations are targets only when there is no other target.
 //!
 //! # Invariants
 //!
@@ -23,31 +26,47 @@
 //!
 //! No socket, no SIP message, no name resolution, no timer: the caller says what to hash and when something happened.
 
+mod call_load;
 mod check;
+mod events;
+mod evidence;
 #[cfg(test)]
 #[path = "tests/fixture.rs"]
 mod fixture;
+mod gate;
 mod hash;
+mod latency;
+mod legacy;
 mod load;
 mod priority;
+mod ramp;
 mod random;
 mod round_robin;
 mod select;
 mod set;
 mod spec;
+mod srv;
 mod standing;
 mod state;
 mod table;
 mod targets;
+mod trie;
 mod uniform;
+mod view;
+mod vitals;
 mod weight;
 
 pub use check::TableError;
+pub use events::{Cause, Event, EventKind, Reason, Why};
+pub use evidence::{Evidence, Outage, PanicRule, PassiveSpec};
+pub use gate::Refused;
+pub use latency::{ESTIMATE_AFTER, Latency, RESPONSE_HALF_LIFE};
 pub use load::{LoadToken, leaked_tokens};
 pub use random::Random;
 pub use select::Input;
 pub use set::{Destination, Set};
-pub use spec::{Algorithm, DestinationSpec, Exhausted, FailoverCodes, HashInput, SetId, SetSpec};
+pub use spec::{Algorithm, DestinationSpec, Exhausted, FailoverCodes, HashInput, HashKind, HeaderName, LoadChoice};
+pub use spec::{ProbeSpec, SetId, SetSpec};
 pub use standing::{Admin, Health};
 pub use state::{Counters, DestinationId, StateIndex, States};
 pub use table::Table;

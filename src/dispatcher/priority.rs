@@ -30,11 +30,22 @@ mod tests {
 
     #[test]
     fn the_highest_priority_comes_first_and_ties_are_in_file_order() {
-        let mut bench = Bench::with_priorities(&[0, 5, -3, 5, i32::MAX, i32::MIN]);
+        let mut bench = Bench::with_priorities(Algorithm::Priority, &[0, 5, -3, 5, i32::MAX, i32::MIN]);
         assert_eq!(bench.select(b""), [4, 1, 3, 0, 2, 5]);
         bench.set_available(4, false);
         bench.set_available(3, false);
         assert_eq!(bench.select(b""), [1, 0, 2, 5]);
+    }
+
+    #[test]
+    fn round_robin_or_priority_is_round_robin_only_when_all_priorities_are_equal() {
+        let firsts = |priorities: &[i32]| {
+            let mut bench = Bench::with_priorities(Algorithm::RoundRobinOrPriority, priorities);
+            (0..4).map(|_| bench.select(b"")[0]).collect::<Vec<_>>()
+        };
+        assert_eq!(firsts(&[7, 7, 7]), [0, 1, 2, 0]);
+        assert_eq!(firsts(&[0, 0]), [0, 1, 0, 1]);
+        assert_eq!(firsts(&[7, 8, 7]), [1, 1, 1, 1]);
     }
 
     #[test]

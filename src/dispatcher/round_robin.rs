@@ -17,7 +17,8 @@ const CLAIMS_MAX: usize = 16;
 /// Offers the destination whose turn it is and those that follow it.
 pub(super) fn draft(draft: &mut Draft<'_>, counter: &AtomicU64) {
     if let Some(first) = claim(draft, counter) {
-        draft.offer_all(around(first, draft.destinations()));
+        draft.begin_with(first);
+        draft.offer_all(around(first, draft.destinations()).skip(1));
     }
 }
 
@@ -86,7 +87,7 @@ mod tests {
     fn shard(bench: &Bench, requests: usize) -> Vec<usize> {
         let (mut random, mut targets) = (Random::new(1), Targets::new());
         let mut request = |_| {
-            bench.set().select(bench.states(), &Input { hash_key: b"" }, &mut random, &mut targets);
+            bench.set().select(bench.states(), &Input::at(bench.now), &mut random, &mut targets);
             bench.position(targets[0])
         };
         (0..requests).map(&mut request).collect()

@@ -4,36 +4,52 @@
 //! becomes a target, so that no algorithm can put in one that is unavailable, a duplicate, or one too many. What an
 //! algorithm can work out beforehand is in its [`Plan`], made when the table is built.
 
+use core::cell::Cell;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+
+use super::call_load::Loads;
 use super::hash::Rendezvous;
+use super::legacy::Legacy;
 use super::priority::Ranks;
 use super::random::Random;
-use super::set::{Destination, Set};
-use super::spec::Algorithm;
+use super::set::{Counts, Destination, Set};
+use super::spec::{Algorithm, HashKind, LoadChoice};
+use super::srv::Groups;
 use super::state::{DestinationId, States};
 use super::targets::Targets;
 use super::weight::Shares;
 use super::{round_robin, uniform};
 use crate::limits::TARGETS_MAX;
+use crate::time::Instant;
 
 /// What of a request matters to selection; the caller reads it from the message.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
-    /// The bytes that [`super::HashInput`] names; other algorithms do not look at it.
+    /// The bytes that [`super::HashInput`] names, of a URI the user part; other algorithms do not look at it.
     pub hash_key: &'a [u8],
+    /// Of a URI: its host, with `:port` unless that is the default; empty for all else. With both empty, as for a request
+    /// without the header that is hashed, a hash algorithm goes by round robin.
+    pub hash_host: &'a [u8],
+    /// When it is: bounds by time and slow start need to know.
+    pub now: Instant,
+}
+
+impl Input<'_> {
+    /// A request at `now` of which nothing is hashed.
+    #[must_use]
+    pub const fn at(now: Instant) -> Self {
+        Self { hash_key: b"", hash_host: b"", now }
+    }
 }
 
 impl Set {
-    /// Fills `targets` with the destinations that a request tries, first one first: available now, no duplicates, at
-    /// most `failover_limit`; none when no destination is available. Allocates nothing.
+    /// Fills `targets` with the destinations that a request tries, first one first: available now and with room for a call,
+    /// no duplicates, at most `failover_limit`; none when there is no such destination. Allocates nothing.
     pub fn select(&self, states: &States, input: &Input<'_>, random: &mut Random, targets: &mut Targets) {
-        let mut draft = Draft::new(self, states, targets);
-        match &self.plan {
-            Plan::RoundRobin => round_robin::draft(&mut draft, &self.position),
-            Plan::Random => uniform::draft(&mut draft, random),
-            Plan::Priority(ranks) => ranks.draft(&mut draft),
-            Plan::Weight(shares) => shares.draft(&mut draft, &self.position, random),
-            Plan::Hash(rendezvous) => rendezvous.draft(&mut draft, input.hash_key),
-        }
+        let mut draft = Draft::new(self, states, input.now, targets);
+        self.plan.draft(&mut draft, input, &self.position, random);
+        draft.finish(&self.last_resort, random);
     }
 }
 
@@ -44,19 +60,64 @@ pub(super) enum Plan {
     Random,
     Priority(Ranks),
     Weight(Shares),
+    Srv(Groups),
+    CallLoad(Loads, LoadChoice),
     Hash(Rendezvous),
+    Legacy(Legacy),
 }
 
 impl Plan {
     pub(super) fn new(algorithm: Algorithm, destinations: &[Destination]) -> Self {
+        let mut priorities = destinations.iter().filter(|it| !it.last_resort).map(|it| it.priority);
+        let first = priorities.next();
+        let mut all_equal = || priorities.all(|priority| Some(priority) == first);
         match algorithm {
             Algorithm::RoundRobin => Self::RoundRobin,
+            Algorithm::RoundRobinOrPriority if all_equal() => Self::RoundRobin,
             Algorithm::Random => Self::Random,
-            Algorithm::Priority => Self::Priority(Ranks::new(destinations)),
-            Algorithm::Weight => Self::Weight(Shares::new(destinations)),
-            Algorithm::Hash(_) => Self::Hash(Rendezvous::new(destinations)),
+            Algorithm::Priority | Algorithm::RoundRobinOrPriority => Self::Priority(Ranks::new(destinations)),
+            Algorithm::Weight => Self::Weight(Shares::new(weights(destinations, |it| it.weight))),
+            Algorithm::RelativeWeight => Self::Weight(Shares::new(weights(destinations, |it| it.rweight))),
+            Algorithm::Srv => Self::Srv(Groups::new(destinations)),
+            Algorithm::CallLoad(choice) => Self::CallLoad(Loads::new(destinations), choice),
+            Algorithm::Hash(_, HashKind::Consistent) => Self::Hash(Rendezvous::new(destinations)),
+            Algorithm::Hash(_, HashKind::Legacy) => Self::Legacy(Legacy::new(destinations)),
         }
     }
+
+    fn draft(&self, draft: &mut Draft<'_>, input: &Input<'_>, counts: &Counts, random: &mut Random) {
+        let keyless = input.hash_key.is_empty() && input.hash_host.is_empty();
+        match self {
+            Self::Hash(_) | Self::Legacy(_) if keyless => round_robin::draft(draft, &counts.turns),
+            Self::Hash(rendezvous) => rendezvous.draft(draft, input.hash_key, input.hash_host),
+            Self::Legacy(legacy) => legacy.draft(draft, input.hash_key, input.hash_host),
+            Self::CallLoad(loads, choice) => loads.draft(draft, *choice, &counts.turns, random),
+            _ => {
+                draft.begin_slow_start(counts);
+                self.draft_by_turns(draft, &counts.turns, random);
+            }
+        }
+    }
+
+    /// The algorithms under which slow start admits requests by their number.
+    fn draft_by_turns(&self, draft: &mut Draft<'_>, turns: &AtomicU64, random: &mut Random) {
+        match self {
+            Self::Random => uniform::draft(draft, random),
+            Self::Priority(ranks) => ranks.draft(draft),
+            Self::Weight(shares) => shares.draft(draft, turns, random),
+            Self::Srv(groups) => groups.draft(draft, random),
+            _ => round_robin::draft(draft, turns),
+        }
+    }
+}
+
+/// Positions of all but the last-resort destinations, with their weights.
+pub(super) fn weights(
+    destinations: &[Destination],
+    weight: impl Fn(&Destination) -> u32,
+) -> impl Iterator<Item = (usize, u32)> {
+    let regular = destinations.iter().enumerate().filter(|(_, destination)| !destination.last_resort);
+    regular.map(move |(position, destination)| (position, weight(destination)))
 }
 
 /// A target set in the making; destinations are named by their position in the set.
@@ -65,12 +126,52 @@ pub(super) struct Draft<'a> {
     states: &'a States,
     targets: &'a mut Targets,
     limit: usize,
+    now: Instant,
+    /// How long a destination of the set starts slowly.
+    slow_start: Duration,
+    /// The number of this request while slow start holds requests back; none when it does not.
+    request: Option<u64>,
+    /// Whether slow start has held this request back from a destination that is otherwise available.
+    held_back: Cell<bool>,
+    /// Whether it is the last-resort destinations' turn.
+    last_resort: bool,
 }
 
 impl<'a> Draft<'a> {
-    fn new(set: &'a Set, states: &'a States, targets: &'a mut Targets) -> Self {
+    fn new(set: &'a Set, states: &'a States, now: Instant, targets: &'a mut Targets) -> Self {
         targets.clear();
-        Self { destinations: &set.destinations, states, targets, limit: set.failover_limit.min(TARGETS_MAX) }
+        Self {
+            destinations: &set.destinations,
+            states,
+            targets,
+            limit: set.failover_limit.min(TARGETS_MAX),
+            now,
+            slow_start: set.slow_start,
+            request: None,
+            held_back: Cell::new(false),
+            last_resort: false,
+        }
+    }
+
+    /// From now on destinations that start slowly are available to some requests only.
+    fn begin_slow_start(&mut self, counts: &Counts) {
+        if !self.slow_start.is_zero() {
+            self.request = Some(counts.requests.fetch_add(1, Ordering::Relaxed));
+        }
+    }
+
+    /// Those from whom slow start held the request back come last, so that a request with no other target has one (any of
+    /// them first: a whole set that comes back must not fall upon its first destination), and then the last resort.
+    fn finish(&mut self, last_resort: &[usize], random: &mut Random) {
+        self.request = None;
+        if self.held_back.get() && self.room() > 0 {
+            let start = random.index(self.destinations.len());
+            self.offer_all(around(start, self.destinations.len()));
+        }
+        if self.len() == 0 {
+            self.last_resort = true;
+            self.offer_all(last_resort.iter().copied());
+        }
     }
 
     /// Destinations of the set, available or not.
@@ -88,9 +189,46 @@ impl<'a> Draft<'a> {
         self.limit.saturating_sub(self.targets.len())
     }
 
-    /// Whether the destination may get requests.
+    /// Whether the destination may get this request: it is available, has room, and slow start admits it.
     pub(super) fn is_available(&self, position: usize) -> bool {
+        let Some(destination) = self.destinations.get(position) else { return false };
+        self.states.is_available(destination.state) && (destination.is_plain() || self.admits(destination))
+    }
+
+    fn admits(&self, destination: &Destination) -> bool {
+        if destination.last_resort != self.last_resort || !self.states.has_room(destination, self.now) {
+            return false;
+        }
+        let admitted = self
+            .request
+            .is_none_or(|request| self.states.part(destination, self.now).admits(request, destination.state));
+        if !admitted {
+            self.held_back.set(true);
+        }
+        admitted
+    }
+
+    /// Whether health and admin let the destination have requests, which is what the epoch stands for.
+    pub(super) fn is_standing(&self, position: usize) -> bool {
         self.destinations.get(position).is_some_and(|destination| self.states.is_available(destination.state))
+    }
+
+    /// The number that stays the same while [`Self::is_standing`] does.
+    pub(super) fn epoch(&self) -> u64 {
+        self.states.availability_epoch()
+    }
+
+    /// The load that one more call would make, relative to the destination's weight: the order of call load. Those of weight 0
+    /// come after all others.
+    pub(super) fn relative_load(&self, position: usize) -> u64 {
+        let Some(destination) = self.destinations.get(position) else { return u64::MAX };
+        let load = self.states.load(destination.state) + 1;
+        if destination.weight == 0 {
+            return 1 << 63 | load;
+        }
+        let weight = f64::from(destination.weight) * self.states.part(destination, self.now).ratio();
+        // Division is rounded correctly, so equal ratios are equal; positive floats are in the order of their bits.
+        (load as f64 / weight).to_bits()
     }
 
     /// Whether the destination could become a target: available, and not one yet.
@@ -107,6 +245,11 @@ impl<'a> Draft<'a> {
         taken
     }
 
+    /// Takes as first target a destination that has just been found available.
+    pub(super) fn begin_with(&mut self, position: usize) {
+        self.targets.push(self.destinations[position].id);
+    }
+
     /// Offers one after the other until there is no room.
     pub(super) fn offer_all(&mut self, positions: impl IntoIterator<Item = usize>) {
         for position in positions {
@@ -119,8 +262,10 @@ impl<'a> Draft<'a> {
 
     /// Puts an open destination in the place of the target at `rank`.
     pub(super) fn replace(&mut self, rank: usize, position: usize) {
-        if self.is_open(position) {
-            self.targets.as_mut_slice()[rank] = self.destinations[position].id;
+        if self.is_open(position)
+            && let Some(place) = self.targets.as_mut_slice().get_mut(rank)
+        {
+            *place = self.destinations[position].id;
         }
     }
 
@@ -200,3 +345,7 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "tests/bounds.rs"]
+mod bounds;

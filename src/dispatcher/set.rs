@@ -7,12 +7,23 @@ use std::sync::Arc;
 
 use crossbeam::utils::CachePadded;
 
+use super::evidence::PassiveSpec;
+use super::gate::Rate;
 use super::select::Plan;
-use super::spec::{Algorithm, DestinationSpec, Exhausted, FailoverCodes, SetId, SetSpec};
+use super::spec::{Algorithm, DestinationSpec, Exhausted, FailoverCodes, HeaderName, ProbeSpec, SetId, SetSpec};
 use super::state::{DestinationId, StateIndex};
 
-/// The turn counter of a set, shared by all shards and by all tables that have the set.
-pub(super) type Position = Arc<CachePadded<AtomicU64>>;
+/// The counters of a set, shared by all shards and by all tables that have the set.
+pub(super) type Position = Arc<Counts>;
+
+/// What is counted for a whole set.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Turns of those algorithms that take turns.
+    pub(super) turns: CachePadded<AtomicU64>,
+    /// Requests, where slow start needs their number.
+    pub(super) requests: CachePadded<AtomicU64>,
+}
 
 /// One destination of one set.
 #[derive(Clone, PartialEq, Debug)]
@@ -27,20 +38,60 @@ pub struct Destination {
     pub uri: String,
     /// Where its requests go.
     pub address: SocketAddr,
-    /// Share under `weight` and `hash`; 0 means only failover.
+    /// Share under `weight`, `srv`, consistent hashes and call load; 0 means only failover.
     pub weight: u32,
-    /// Higher comes first under `priority`.
+    /// Share under `relative-weight`; 0 means only failover.
+    pub rweight: u32,
+    /// Higher comes first under `priority`; lower under `srv`.
     pub priority: i32,
+    /// Calls that it may have at once; 0: no bound. [`super::States::reserve`] keeps it.
+    pub maxload: u32,
+    /// New calls that it may get in one second; 0: no bound. Kept as well.
+    pub calls_per_second_max: u32,
+    /// How long its share and `maxload` grow after it has come back; zero: not at all.
+    pub slow_start: Duration,
+    /// Only used when no other destination of the set is available.
+    pub last_resort: bool,
     /// Whether the config disables it (what an operator says at run time is in its state).
     pub disabled: bool,
+    /// Whether it begins inactive, until probes find it (Kamailio's flag 1).
+    pub inactive: bool,
+    /// Kamailio's attrs as written.
+    pub attrs: String,
+    /// How it is probed where that differs from the process-wide settings.
+    pub probe: ProbeSpec,
     /// Where its health, admin, load and counters are.
     pub state: StateIndex,
+    pub(super) rate: Rate,
 }
 
 impl Destination {
-    pub(super) fn new(set: SetId, id: DestinationId, duid: String, spec: DestinationSpec) -> Self {
-        let DestinationSpec { duid: _, uri, address, weight, priority, disabled } = spec;
-        Self { id, duid, set, uri, address, weight, priority, disabled, state: id.state() }
+    pub(super) fn new(set: &SetSpec, id: DestinationId, duid: String, spec: DestinationSpec) -> Self {
+        Self {
+            id,
+            duid,
+            set: set.id,
+            uri: spec.uri,
+            address: spec.address,
+            weight: spec.weight,
+            rweight: spec.rweight,
+            priority: spec.priority,
+            maxload: spec.maxload,
+            calls_per_second_max: spec.calls_per_second_max,
+            slow_start: set.slow_start,
+            last_resort: spec.last_resort,
+            disabled: spec.disabled,
+            inactive: spec.inactive,
+            attrs: spec.attrs,
+            probe: spec.probe,
+            state: id.state(),
+            rate: Rate::per_second(spec.calls_per_second_max),
+        }
+    }
+
+    /// Whether its standing alone says if it may get a request: it has no bound and no slow start, and is no last resort.
+    pub(super) const fn is_plain(&self) -> bool {
+        self.maxload == 0 && self.calls_per_second_max == 0 && self.slow_start.is_zero() && !self.last_resort
     }
 }
 
@@ -65,8 +116,20 @@ pub struct Set {
     pub exhausted: Exhausted,
     /// Retry-After of the 503 that says no destination is available, seconds; 0: none is sent.
     pub retry_after_s: u32,
+    /// How evidence from calls is judged.
+    pub passive: PassiveSpec,
+    /// The set whose destinations are tried when none of this one is left.
+    pub fallback: Option<SetId>,
+    /// Whether the Request-URI becomes the destination's URI (RFC 3261 §16.6 item 2); else only the next hop is chosen.
+    pub rewrite_uri: bool,
+    /// The header that tells the destination its `attrs`.
+    pub attrs_header: Option<HeaderName>,
+    /// A destination that has come back gets its full share, `maxload` included, only after this long; zero: at once.
+    pub slow_start: Duration,
     pub(super) plan: Plan,
     pub(super) position: Position,
+    /// Positions of the last-resort destinations, in file order.
+    pub(super) last_resort: Vec<usize>,
 }
 
 impl Set {
@@ -77,12 +140,18 @@ impl Set {
             name: spec.name,
             algorithm: spec.algorithm,
             plan: Plan::new(spec.algorithm, &destinations),
+            last_resort: (0..destinations.len()).filter(|position| destinations[*position].last_resort).collect(),
             destinations,
             failover_codes: spec.failover_codes,
             failover_limit: spec.failover_limit,
             answer_timeout: spec.answer_timeout,
             exhausted: spec.exhausted,
             retry_after_s: spec.retry_after_s,
+            passive: spec.passive,
+            fallback: spec.fallback,
+            rewrite_uri: spec.rewrite_uri,
+            attrs_header: spec.attrs_header,
+            slow_start: spec.slow_start,
             position,
         }
     }

@@ -3,33 +3,107 @@
 use core::time::Duration;
 use std::net::SocketAddr;
 
+use super::evidence::PassiveSpec;
+
 /// A set's number, as operators and Kamailio's files write it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SetId(pub u32);
+
+/// The name of a header, lower case, at most 31 bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct HeaderName {
+    bytes: [u8; 31],
+    length: u8,
+}
+
+impl HeaderName {
+    /// The name `text`; `None` when it is empty, longer than 31 bytes, or no token (RFC 3261 §25.1).
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(byte);
+        let mut bytes = [0; 31];
+        let place = bytes.get_mut(..text.len()).filter(|place| !place.is_empty())?;
+        place.copy_from_slice(text.as_bytes());
+        place.make_ascii_lowercase();
+        text.as_bytes().iter().all(token).then_some(Self { bytes, length: text.len() as u8 })
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+}
+
+impl core::fmt::Debug for HeaderName {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{:?}", String::from_utf8_lossy(self.as_bytes()))
+    }
+}
 
 /// What is hashed by a hash algorithm; the caller takes it from the request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HashInput {
     /// The whole Call-ID value.
     CallId,
+    /// User and host of the From URI, and its port unless it is the default.
+    FromUri,
+    /// The same of the To URI.
+    ToUri,
+    /// The same of the Request-URI.
+    RequestUri,
+    /// The user name in Proxy-Authorization, else in Authorization; a request without one is dispatched by round robin.
+    AuthUser,
+    /// The value of the first header with this name; a request without it is dispatched by round robin.
+    Header(HeaderName),
+}
+
+/// How a hash becomes an order of destinations.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum HashKind {
+    /// Weighted: a destination that goes down or comes back moves only its own share, spread over all others.
+    #[default]
+    Consistent,
+    /// Kamailio's hash, bit by bit, modulo the number of destinations, in Kamailio's order (highest priority first, ties in
+    /// reverse file order); an unavailable one's share goes to the next. For migrations.
+    Legacy,
+}
+
+/// How call load finds the destination with the fewest calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum LoadChoice {
+    /// All are looked at, in a set of up to 128; in a larger one 32 of them, drawn by weight: at most a call or two above
+    /// the fewest, and no cost that grows with the set.
+    #[default]
+    Exact,
+    /// Two at random, the better one: nearly as even, and its cost does not grow with the set.
+    TwoChoices,
 }
 
 /// How a set orders its destinations for a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Algorithm {
-    /// Each in turn; exact over all shards.
+    /// Each in turn; exact over all shards (Kamailio 4).
     RoundRobin,
-    /// Uniformly at random.
+    /// Uniformly at random (Kamailio 6).
     Random,
-    /// Highest `priority` first, ties in file order.
+    /// Highest `priority` first, ties in file order (Kamailio 8).
     Priority,
-    /// In proportion to `weight`, smooth and exact over any sum-of-weights consecutive requests.
+    /// In proportion to `weight`, smooth and exact over any sum-of-weights consecutive requests (Kamailio 9).
     Weight,
-    /// Consistent (rendezvous) hashing, weighted: gaining or losing a destination moves only its own share.
-    Hash(HashInput),
+    /// The same by `rweight` (Kamailio 11): the shares are those of the available destinations.
+    RelativeWeight,
+    /// By a hash of the request (Kamailio 0-3, 5, 7).
+    Hash(HashInput, HashKind),
+    /// Fewest calls relative to `weight` first (Kamailio 10).
+    CallLoad(LoadChoice),
+    /// Round robin when all priorities are equal, else priority (Kamailio 14).
+    RoundRobinOrPriority,
+    /// Lowest `priority` number first, by weight among equals, as RFC 2782 orders SRV records (Kamailio 15).
+    Srv,
 }
 
-/// One destination as configured.
+/// One destination as configured. [`DestinationSpec::new`] has the defaults.
 #[derive(Clone, PartialEq, Debug)]
 pub struct DestinationSpec {
     /// Stable id; when empty one is derived from set, URI and socket.
@@ -38,12 +112,70 @@ pub struct DestinationSpec {
     pub uri: String,
     /// Where its requests go.
     pub address: SocketAddr,
-    /// Share under `weight` and `hash`; 0 means none of the regular traffic, only failover.
+    /// Share under `weight`, `srv`, consistent hashes and call load; 0 means none of the regular traffic, only failover.
     pub weight: u32,
-    /// Higher comes first under `priority`.
+    /// Share under `relative-weight`; 0 as for `weight`.
+    pub rweight: u32,
+    /// Higher comes first under `priority`; lower under `srv`.
     pub priority: i32,
+    /// Calls that it may have at once, never exceeded under any algorithm; 0: no bound.
+    pub maxload: u32,
+    /// New calls that it may get in any one second, under any algorithm; 0: no bound. An eighth of them may come at once;
+    /// a steady stream gets at least seven eighths.
+    pub calls_per_second_max: u32,
+    /// Only used when no other destination of the set is available (Kamailio's `use_default`).
+    pub last_resort: bool,
     /// Whether an operator's config disables it.
     pub disabled: bool,
+    /// Inactive when it is first seen, until a probe or an operator finds it alive (Kamailio's flag 1).
+    pub inactive: bool,
+    /// Kamailio's attrs as written, `name=value;…`; [`SetSpec::attrs_header`] puts them into requests.
+    pub attrs: String,
+    /// How it is probed where that differs from the process-wide settings.
+    pub probe: ProbeSpec,
+}
+
+/// How one destination is probed; what is `None` is as the process-wide settings say.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ProbeSpec {
+    /// Kamailio's probing flag: whether the policies that only look at flagged destinations look at this one.
+    pub flagged: bool,
+    /// Never probed, whatever the policy says (Kamailio's flag 32).
+    pub never: bool,
+    /// From probe to probe.
+    pub interval: Option<Duration>,
+    /// Longest wait for the answer.
+    pub timeout: Option<Duration>,
+    /// From URI (Kamailio's `ping_from`).
+    pub from: Option<String>,
+    /// Final codes beyond 2xx that are a success.
+    pub reply_codes: Option<Vec<u16>>,
+    /// Failures in a row that make it inactive.
+    pub probing_threshold: Option<u32>,
+    /// Successes in a row that make it active again.
+    pub inactive_threshold: Option<u32>,
+}
+
+impl DestinationSpec {
+    /// A destination with everything else at its default.
+    #[must_use]
+    pub fn new(uri: impl Into<String>, address: SocketAddr) -> Self {
+        Self {
+            duid: String::new(),
+            uri: uri.into(),
+            address,
+            weight: 1,
+            rweight: 1,
+            priority: 0,
+            maxload: 0,
+            calls_per_second_max: 0,
+            last_resort: false,
+            disabled: false,
+            inactive: false,
+            attrs: String::new(),
+            probe: ProbeSpec::default(),
+        }
+    }
 }
 
 /// What to answer when every target of a set has failed.
@@ -76,6 +208,39 @@ pub struct SetSpec {
     pub exhausted: Exhausted,
     /// Retry-After of the 503 that says no destination is available, seconds; 0: none is sent.
     pub retry_after_s: u32,
+    /// The set whose destinations are tried when none of this one is left; chains end at [`crate::limits::CHAIN_MAX`] sets.
+    pub fallback: Option<SetId>,
+    /// Whether the Request-URI becomes the destination's URI (RFC 3261 §16.6 item 2), its user part kept; else only the next hop is chosen.
+    pub rewrite_uri: bool,
+    /// The header that tells the destination its `attrs` in each request that the dispatcher sends it; none when it has none.
+    pub attrs_header: Option<HeaderName>,
+    /// A destination that has come back gets its full share, `maxload` included, only after this long; zero: at once.
+    pub slow_start: Duration,
+    /// How evidence from calls is judged.
+    pub passive: PassiveSpec,
+}
+
+impl SetSpec {
+    /// A set of these destinations with everything else at its default.
+    #[must_use]
+    pub fn new(id: SetId, algorithm: Algorithm, destinations: Vec<DestinationSpec>) -> Self {
+        Self {
+            id,
+            name: String::new(),
+            algorithm,
+            destinations,
+            failover_codes: FailoverCodes::standard(),
+            failover_limit: 4,
+            answer_timeout: Duration::from_secs(2),
+            exhausted: Exhausted::BestResponse,
+            retry_after_s: 0,
+            fallback: None,
+            rewrite_uri: false,
+            attrs_header: None,
+            slow_start: Duration::ZERO,
+            passive: PassiveSpec::default(),
+        }
+    }
 }
 
 /// A set of final status codes 400-699: one bit each.
@@ -123,6 +288,15 @@ impl core::fmt::Debug for FailoverCodes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn header_names_are_short_tokens_in_lower_case() {
+        // RFC 3261 §25.1
+        assert_eq!(HeaderName::new("X-Tenant").map(|name| name.as_bytes().to_vec()), Some(b"x-tenant".to_vec()));
+        for text in ["", "a b", "a:", "ä", "a-name-of-more-than-thirty-one-b"] {
+            assert_eq!(HeaderName::new(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn the_standard_failover_codes_are_408_and_5xx_but_those_that_another_destination_would_repeat() {

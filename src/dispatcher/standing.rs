@@ -1,4 +1,4 @@
-//! A destination's standing: what evidence and what operators say, in one byte that is read and changed as one.
+//! A destination's standing: what probes, calls and operators say, in one byte that is read and changed as one.
 
 /// What evidence (probes, time-outs, send errors) says about a destination.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -24,11 +24,18 @@ pub enum Admin {
     Disabled,
 }
 
-/// Health in bits 0-1, admin in bits 2-3; 0 is active and enabled.
+/// Health in bits 0-1, admin in bits 2-3, then what calls brought about; 0 is active and enabled.
 #[derive(Clone, Copy)]
 pub(super) struct Standing(pub(super) u8);
 
 impl Standing {
+    /// Ejected because of what calls saw.
+    pub(super) const EJECTED: u8 = 1 << 4;
+    /// Held off by its own wish.
+    pub(super) const HELD_OFF: u8 = 1 << 5;
+    /// All of its set are out, so it gets traffic all the same.
+    pub(super) const PANIC: u8 = 1 << 6;
+
     pub(super) const fn health(self) -> Health {
         match self.0 & 0b11 {
             0 => Health::Active,
@@ -38,7 +45,7 @@ impl Standing {
     }
 
     pub(super) const fn admin(self) -> Admin {
-        match self.0 >> 2 {
+        match self.0 >> 2 & 0b11 {
             0 => Admin::Enabled,
             1 => Admin::Draining,
             _ => Admin::Disabled,
@@ -46,15 +53,29 @@ impl Standing {
     }
 
     pub(super) const fn with_health(self, health: Health) -> Self {
-        Self(self.0 & 0b1100 | health as u8)
+        Self(self.0 & !0b0011 | health as u8)
     }
 
     pub(super) const fn with_admin(self, admin: Admin) -> Self {
-        Self(self.0 & 0b0011 | (admin as u8) << 2)
+        Self(self.0 & !0b1100 | (admin as u8) << 2)
+    }
+
+    /// With these of the upper bits set or cleared.
+    pub(super) const fn with(self, bits: u8, on: bool) -> Self {
+        Self(if on { self.0 | bits } else { self.0 & !bits })
+    }
+
+    pub(super) const fn has(self, bits: u8) -> bool {
+        self.0 & bits != 0
     }
 
     pub(super) const fn is_available(self) -> bool {
-        // Admin enabled (upper bits 0) and health active or trying (0 or 1).
-        self.0 <= Health::Trying as u8
+        // Enabled, active or trying (0 or 1), and none of the upper bits; or enabled, and its set panics.
+        self.0 <= Health::Trying as u8 || self.0 & (Self::PANIC | 0b1100) == Self::PANIC
+    }
+
+    /// Whether evidence keeps traffic away.
+    pub(super) const fn is_out(self) -> bool {
+        self.0 & 0b11 > Health::Trying as u8 || self.has(Self::EJECTED | Self::HELD_OFF)
     }
 }

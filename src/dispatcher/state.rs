@@ -5,8 +5,8 @@
 //! - Every shard reads a destination's standing (health and admin) for each request and hardly anybody writes it, so
 //!   standings lie packed, one byte each. Load and counters are written with every call, so each slot has cache lines of
 //!   its own, away from the standings.
-//! - A destination is available when its health is not inactive and its admin is enabled. Trying still gets traffic: one
-//!   lost probe must not move calls (as Kamailio has it).
+//! - A destination is available when its admin is enabled, its health is not inactive, and it is neither ejected nor held off; or
+//!   enabled while its set panics. Trying still gets traffic: one lost probe must not move calls (as Kamailio has it).
 //! - Memory comes in chunks, when first needed, and stays until the process ends.
 //!
 //! # Invariants
@@ -21,7 +21,9 @@ use std::sync::OnceLock;
 
 use crossbeam::utils::CachePadded;
 
+use super::events::{Cause, Event, EventKind, Events, Reason, Why};
 use super::standing::{Admin, Health, Standing};
+use super::vitals::Vitals;
 use crate::limits::DESTINATIONS_MAX;
 use crate::time::Instant;
 
@@ -89,6 +91,7 @@ pub struct Counters {
 pub struct States {
     chunks: Box<[OnceLock<Box<Chunk>>]>,
     epoch: CachePadded<AtomicU64>,
+    events: Events,
 }
 
 impl States {
@@ -96,10 +99,10 @@ impl States {
     #[must_use]
     pub fn new() -> Self {
         let chunks = (0..DESTINATIONS_MAX / CHUNK_SLOTS).map(|_| OnceLock::new()).collect();
-        Self { chunks, epoch: CachePadded::new(AtomicU64::new(0)) }
+        Self { chunks, epoch: CachePadded::new(AtomicU64::new(0)), events: Events::new() }
     }
 
-    /// Whether new requests may go there: not inactive, and enabled.
+    /// Whether new requests may go there: enabled, and not inactive, ejected or held off, unless its set panics. One load.
     #[must_use]
     pub fn is_available(&self, index: StateIndex) -> bool {
         self.standing_now(index).is_available()
@@ -117,20 +120,32 @@ impl States {
         self.standing_now(index).admin()
     }
 
-    /// Records what evidence says at `now`; true when it is news. Admin stays as it is.
+    /// Records the health that an operator marks at `now`; true when it is news. Admin stays as it is.
     pub fn set_health(&self, index: StateIndex, health: Health, now: Instant) -> bool {
-        self.change(index, now, |standing| standing.with_health(health))
+        self.judge(index, health, Why::new(Cause::Operator, Reason::Said), now)
     }
 
-    /// Records what an operator said at `now`; true when it is news. Health stays as it is.
+    /// Records what evidence says at `now`, and why; true when it is news, which is then an event. Admin stays as it is.
+    pub fn judge(&self, index: StateIndex, health: Health, why: Why, now: Instant) -> bool {
+        self.change_because(index, now, why, EventKind::from(health), |standing| standing.with_health(health))
+    }
+
+    /// Records what an operator said at `now`; true when it is news, which is then an event. Health stays as it is.
     pub fn set_admin(&self, index: StateIndex, admin: Admin, now: Instant) -> bool {
-        self.change(index, now, |standing| standing.with_admin(admin))
+        let why = Why::new(Cause::Operator, Reason::Said);
+        self.change_because(index, now, why, EventKind::Admin(admin), |standing| standing.with_admin(admin))
     }
 
     /// When health or admin last changed; the process's start when they never did. A reload leaves no date.
     #[must_use]
     pub fn last_change(&self, index: StateIndex) -> Instant {
         Instant::from_nanos(self.slot(index).changed_at_ns.load(Ordering::Relaxed))
+    }
+
+    /// Since when it is available again; none when it always was.
+    pub(super) fn available_since(&self, index: StateIndex) -> Option<Instant> {
+        let since_ns = self.slot(index).available_since_ns.load(Ordering::Relaxed);
+        (since_ns > 0).then(|| Instant::from_nanos(since_ns))
     }
 
     /// A number that grows whenever the availability of any destination changes: while it stays the same, what was
@@ -190,11 +205,42 @@ impl States {
 
     /// Records what the config says about a destination, without a date.
     pub(super) fn configure(&self, index: StateIndex, admin: Admin) {
-        self.change(index, self.last_change(index), |standing| standing.with_admin(admin));
+        let (at, why) = (self.last_change(index), Why::new(Cause::Config, Reason::Said));
+        self.change_because(index, at, why, EventKind::Admin(admin), |standing| standing.with_admin(admin));
+    }
+
+    /// Records that the config lets it begin inactive, without a date.
+    pub(super) fn begin_inactive(&self, index: StateIndex) {
+        let (at, why) = (self.last_change(index), Why::new(Cause::Config, Reason::Said));
+        self.change_because(index, at, why, EventKind::Down, |standing| standing.with_health(Health::Inactive));
     }
 
     pub(super) fn slot(&self, index: StateIndex) -> &Slot {
         &self.chunk(index).slots[index.0 as usize % CHUNK_SLOTS]
+    }
+
+    pub(super) const fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// Changes a standing; when that is news, why it changed is kept and told as an event.
+    pub(super) fn change_because(
+        &self,
+        index: StateIndex,
+        now: Instant,
+        why: Why,
+        kind: EventKind,
+        to: impl Fn(Standing) -> Standing,
+    ) -> bool {
+        let news = self.change(index, now, to);
+        if news {
+            let slot = self.slot(index);
+            slot.vitals.set_why(why);
+            let generation = slot.generation.load(Ordering::Relaxed);
+            let destination = Some(DestinationId { slot: index.0 as u16, generation });
+            self.push_event(Event { at: now, destination, kind, why });
+        }
+        news
     }
 
     /// Every slot whose memory exists.
@@ -216,10 +262,14 @@ impl States {
         Some(DestinationId { slot: index.0 as u16, generation })
     }
 
-    fn change(&self, index: StateIndex, now: Instant, to: impl Fn(Standing) -> Standing) -> bool {
-        let changed = self.standing(index).fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| {
-            let new = to(Standing(old)).0;
-            (new != old).then_some(new)
+    pub(super) fn change(&self, index: StateIndex, now: Instant, to: impl Fn(Standing) -> Standing) -> bool {
+        let changed = self.standing(index).fetch_update(Ordering::Release, Ordering::Relaxed, |old| {
+            let new = to(Standing(old));
+            if new.is_available() && !Standing(old).is_available() {
+                // Before the standing says so: whoever sees it available sees since when. Nobody looks until then.
+                self.slot(index).available_since_ns.store(now.as_nanos(), Ordering::Relaxed);
+            }
+            (new.0 != old).then_some(new.0)
         });
         if let Ok(old) = changed {
             self.slot(index).changed_at_ns.store(now.as_nanos(), Ordering::Relaxed);
@@ -230,8 +280,8 @@ impl States {
         changed.is_ok()
     }
 
-    fn standing_now(&self, index: StateIndex) -> Standing {
-        Standing(self.standing(index).load(Ordering::Relaxed))
+    pub(super) fn standing_now(&self, index: StateIndex) -> Standing {
+        Standing(self.standing(index).load(Ordering::Acquire))
     }
 
     fn standing(&self, index: StateIndex) -> &AtomicU8 {
@@ -280,6 +330,11 @@ pub(super) struct Slot {
     failed: AtomicU64,
     failovers: AtomicU64,
     changed_at_ns: AtomicU64,
+    pub(super) vitals: Vitals,
+    /// 0: it never came back.
+    available_since_ns: AtomicU64,
+    /// When the next call is due by the rate bound.
+    pub(super) arrival_ns: AtomicU64,
     /// Living tables that hold the slot.
     tables: AtomicU32,
     generation: AtomicU16,
@@ -288,9 +343,11 @@ pub(super) struct Slot {
 impl Slot {
     /// Forgets what was counted for the last destination here; the generation of the next one.
     fn reset(&self) -> u16 {
-        for counter in [&self.selected, &self.answered, &self.failed, &self.failovers, &self.changed_at_ns] {
+        let times = [&self.changed_at_ns, &self.available_since_ns, &self.arrival_ns];
+        for counter in [&self.selected, &self.answered, &self.failed, &self.failovers].into_iter().chain(times) {
             counter.store(0, Ordering::Relaxed);
         }
+        self.vitals.reset();
         // Generation 0 is skipped: it belongs to `DestinationId::NONE`.
         let generation = self.generation.load(Ordering::Relaxed).checked_add(1).unwrap_or(1);
         self.generation.store(generation, Ordering::Relaxed);

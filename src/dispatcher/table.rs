@@ -151,9 +151,12 @@ impl<'a> Previous<'a> {
         known.map_or_else(Position::default, |set| Arc::clone(&set.position))
     }
 
-    /// Tells the states which destinations the config disables or no longer disables.
+    /// Tells the states which destinations the config disables or no longer disables, and which new ones begin inactive.
     fn obey_config(&self, set: &Set, states: &States) {
         for destination in &set.destinations {
+            if destination.inactive && self.destination(set.id, &destination.duid).is_none() {
+                states.begin_inactive(destination.state);
+            }
             let disabled_before = self.destination(set.id, &destination.duid).is_some_and(|before| before.disabled);
             if destination.disabled != disabled_before {
                 let admin = if destination.disabled { Admin::Disabled } else { Admin::Enabled };
@@ -170,10 +173,10 @@ fn make_set(
     ids: &mut impl Iterator<Item = DestinationId>,
     previous: &Previous<'_>,
 ) -> Set {
-    let id = spec.id;
     let named = core::mem::take(&mut spec.destinations).into_iter().zip(duids).zip(ids);
-    let destinations = named.map(|((spec, duid), slot)| Destination::new(id, slot, duid, spec)).collect();
-    Set::new(spec, destinations, previous.position(id))
+    let destinations = named.map(|((named, duid), slot)| Destination::new(&spec, slot, duid, named)).collect();
+    let position = previous.position(spec.id);
+    Set::new(spec, destinations, position)
 }
 
 fn places(sets: &[Set]) -> Vec<Option<(u32, u32)>> {
@@ -215,7 +218,7 @@ mod tests {
 
     fn first_target(table: &Table) -> DestinationId {
         let mut targets = Targets::new();
-        let input = Input { hash_key: b"" };
+        let input = Input::at(NOW);
         table.sets()[0].select(table.states(), &input, &mut Random::new(1), &mut targets);
         targets[0]
     }
@@ -245,8 +248,14 @@ mod tests {
         let uri = &old.sets()[0].destinations[1].uri;
         assert_eq!(old.sets()[0].destinations[1].duid, format!("1/{uri}"));
         let swapped = vec![destination(1, 1), destination(0, 1)];
-        let new =
-            Table::build(vec![set(1, Algorithm::Hash(crate::dispatcher::HashInput::CallId), swapped)], Some(&old));
+        let new = Table::build(
+            vec![set(
+                1,
+                Algorithm::Hash(crate::dispatcher::HashInput::CallId, crate::dispatcher::HashKind::Consistent),
+                swapped,
+            )],
+            Some(&old),
+        );
         let ids = |table: &Table| table.sets()[0].destinations.iter().map(|known| known.id).collect::<Vec<_>>();
         assert_eq!(ids(&new.unwrap()), ids(&old).into_iter().rev().collect::<Vec<_>>());
     }
@@ -301,6 +310,20 @@ mod tests {
         let new = build(&["a", "b", "c"], Some(&old));
         assert_eq!(first_target(&new), find(&old, "b").id);
         assert_eq!(first_target(&old), find(&old, "c").id);
+    }
+
+    #[test]
+    fn a_new_destination_may_begin_inactive_and_a_known_one_keeps_its_health() {
+        let with = |inactive, previous: Option<&Table>| {
+            let destinations = vec![DestinationSpec { inactive, ..named("a", 0) }];
+            Table::build(vec![set(1, Algorithm::Priority, destinations)], previous).unwrap()
+        };
+        let first = with(true, None);
+        let state = find(&first, "a").state;
+        assert_eq!(first.states().health(state), Health::Inactive);
+        first.states().set_health(state, Health::Active, NOW);
+        with(true, Some(&first));
+        assert_eq!(first.states().health(state), Health::Active);
     }
 
     #[test]

@@ -41,7 +41,9 @@ fn sample(draft: &mut Draft<'_>, random: &mut Random) {
             continue;
         }
         seen += 1;
-        if draft.offer(position) {
+        if draft.room() > 0 {
+            // Refused only when it has gone since it was looked at.
+            draft.offer(position);
             continue;
         }
         let place = random.index(seen);
@@ -49,6 +51,7 @@ fn sample(draft: &mut Draft<'_>, random: &mut Random) {
             draft.replace(kept + place, position);
         }
     }
+    let kept = kept.min(draft.len());
     shuffle(&mut draft.targets()[kept..], random);
 }
 

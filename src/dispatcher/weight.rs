@@ -6,15 +6,16 @@
 //! one is computed: steps of W divided by the golden ratio, made coprime to W, visit every point of 0..W once and
 //! evenly, and a binary search in the running sums says whose point it is.
 //!
-//! A turn that falls on an unavailable destination is passed over, which leaves the turns of the others in proportion to
-//! their weights. After too many such turns, and for failover, a destination is drawn at random in proportion to the
-//! weights of those that are open. Weight 0 comes last, in file order: only when no other is left.
+//! When availability changes, the next request has the cycle of the available ones written down ([`View`]) and their
+//! shares are exact from then on: over any window of the sum of *their* weights. A turn that falls on a destination without
+//! room is passed over, which leaves the turns of the others in proportion. After too many such turns, and for failover, a
+//! destination is drawn at random in proportion to the weights of those that are open. Weight 0 comes last, in file order.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::random::{GOLDEN, Random};
 use super::select::Draft;
-use super::set::Destination;
+use super::view::{View, mul_mod};
 
 /// Longest cycle that is written down, turns (4 bytes each).
 const WRITTEN_TURNS_MAX: u64 = 1_024;
@@ -22,8 +23,11 @@ const WRITTEN_TURNS_MAX: u64 = 1_024;
 /// Turns that one request may pass over.
 const PASSED_OVER_MAX: usize = 16;
 
-/// Draws over the whole set before a pass over the set looks for the open ones; sets up to this size get the pass at once.
+/// Draws before a pass over the set looks for the open ones.
 const DRAWS_MAX: usize = 16;
+
+/// The same in a set of up to [`DRAWS_MAX`], where the pass is cheap.
+const DRAWS_OF_FEW_MAX: usize = 4;
 
 /// The shares of a set's destinations.
 #[derive(Debug)]
@@ -34,6 +38,8 @@ pub(super) struct Shares {
     /// W; 0 when no destination has a weight.
     turns: u64,
     cycle: Cycle,
+    /// The same for those that are available.
+    view: View,
 }
 
 /// A destination with a weight.
@@ -55,26 +61,36 @@ enum Cycle {
 }
 
 impl Shares {
-    pub(super) fn new(destinations: &[Destination]) -> Self {
-        let (reserve, weighted): (Vec<usize>, Vec<usize>) =
-            (0..destinations.len()).partition(|position| destinations[*position].weight == 0);
-        let weight = |position: usize| u64::from(destinations[position].weight);
-        let divisor = weighted.iter().fold(0, |divisor, position| gcd(divisor, weight(*position)));
+    /// The shares of destinations at these positions with these weights.
+    pub(super) fn new(weights: impl Iterator<Item = (usize, u32)>) -> Self {
+        let (weighted, reserve): (Vec<_>, Vec<_>) = weights.partition(|(_, weight)| *weight > 0);
+        let divisor = weighted.iter().fold(0, |divisor, (_, weight)| gcd(divisor, u64::from(*weight)));
         let mut turns = 0;
-        let members = weighted.into_iter().map(|position| {
-            let weight = weight(position) / divisor;
+        let members = weighted.into_iter().map(|(position, weight)| {
+            let weight = u64::from(weight) / divisor;
             turns += weight;
             Member { position, weight, end: turns }
         });
         let members: Vec<Member> = members.collect();
-        Self { cycle: Cycle::new(&members, turns), members, reserve, turns }
+        let cycle = Cycle::new(&members, turns);
+        let view = match &cycle {
+            Cycle::Written(turns) => View::new(turns.len(), false),
+            Cycle::Stride(_) => View::new(members.len(), true),
+        };
+        Self { cycle, view, members, reserve: reserve.into_iter().map(|(position, _)| position).collect(), turns }
     }
 
     /// Offers the destination whose turn it is, then others by weight, then those of weight 0.
     pub(super) fn draft(&self, draft: &mut Draft<'_>, counter: &AtomicU64, random: &mut Random) {
+        self.refresh(draft);
         if let Some(first) = self.claim(draft, counter) {
             draft.offer(first);
         }
+        self.draft_random(draft, random);
+    }
+
+    /// Offers destinations drawn by weight, then those of weight 0.
+    pub(super) fn draft_random(&self, draft: &mut Draft<'_>, random: &mut Random) {
         for _ in 0..draft.room() {
             let Some(next) = self.draw(draft, random) else { break };
             draft.offer(next);
@@ -82,10 +98,39 @@ impl Shares {
         draft.offer_all(self.reserve.iter().copied());
     }
 
-    /// The available destination whose turn it is; none when too many turns in a row fall on unavailable ones.
+    /// Has the cycle of the available ones written anew when availability has changed.
+    pub(super) fn refresh(&self, draft: &Draft<'_>) {
+        self.view.refresh(draft.epoch(), |view| match &self.cycle {
+            Cycle::Written(turns) => {
+                let owners = turns.iter().map(|member| self.members[*member as usize].position);
+                owners.filter(|position| draft.is_standing(*position)).for_each(|position| view.push(position, 0));
+                (view.count() as u64, 0)
+            }
+            Cycle::Stride(_) => {
+                let mut turns = 0;
+                for member in self.members.iter().filter(|member| draft.is_standing(member.position)) {
+                    turns += member.weight;
+                    view.push(member.position, turns);
+                }
+                (turns, stride(turns))
+            }
+        });
+    }
+
+    /// The destination whose turn it is; none when too many turns in a row fall on those that cannot take the request.
     fn claim(&self, draft: &Draft<'_>, counter: &AtomicU64) -> Option<usize> {
-        let mut turns = (0..PASSED_OVER_MAX).map_while(|_| self.at_turn(counter.fetch_add(1, Ordering::Relaxed)));
-        turns.find(|position| draft.is_available(*position))
+        if self.view.is_empty() {
+            return None;
+        }
+        for _ in 0..PASSED_OVER_MAX {
+            let turn = counter.fetch_add(1, Ordering::Relaxed);
+            // While another shard writes the view, the cycle of all has to do.
+            let owner = self.view.owner(|turns| turn % turns).or_else(|| self.at_turn(turn))?;
+            if draft.is_available(owner) {
+                return Some(owner);
+            }
+        }
+        None
     }
 
     /// Whose turn `turn` is; nobody's when nobody has a weight.
@@ -102,15 +147,17 @@ impl Shares {
         self.members.get(self.members.partition_point(|member| member.end <= point))
     }
 
+    /// An available destination at random by weight, whether or not it can take the request; none when there is none or
+    /// while another shard writes the view.
+    pub(super) fn peek(&self, random: &mut Random) -> Option<usize> {
+        self.view.owner(|turns| random.below(turns))
+    }
+
     /// An open destination at random, in proportion to the weights of the open ones.
-    fn draw(&self, draft: &Draft<'_>, random: &mut Random) -> Option<usize> {
-        if draft.len() >= self.members.len() {
-            return None;
-        }
-        let draws = if self.members.len() > DRAWS_MAX { DRAWS_MAX } else { 0 };
-        let mut drawn = (0..draws).filter_map(|_| self.at_point(random.below(self.turns)));
-        let open = drawn.find(|member| draft.is_open(member.position)).map(|member| member.position);
-        open.or_else(|| self.sample(draft, random))
+    pub(super) fn draw(&self, draft: &Draft<'_>, random: &mut Random) -> Option<usize> {
+        let draws = if self.members.len() > DRAWS_MAX { DRAWS_MAX } else { DRAWS_OF_FEW_MAX };
+        let mut drawn = (0..draws).filter_map(|_| self.peek(random));
+        drawn.find(|position| draft.is_open(*position)).or_else(|| self.sample(draft, random))
     }
 
     /// The same in one pass: every open destination takes the place of the one before with probability weight/sum so far.
@@ -151,13 +198,6 @@ fn stride(turns: u64) -> u64 {
     (ideal..turns).find(|stride| gcd(*stride, turns) == 1).unwrap_or(1)
 }
 
-fn mul_mod(a: u64, b: u64, modulus: u64) -> u64 {
-    match a.checked_mul(b) {
-        Some(product) => product % modulus,
-        None => (u128::from(a) * u128::from(b) % u128::from(modulus)) as u64,
-    }
-}
-
 const fn gcd(a: u64, b: u64) -> u64 {
     let (mut a, mut b) = (a, b);
     while b > 0 {
@@ -168,11 +208,13 @@ const fn gcd(a: u64, b: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use proptest::prelude::*;
 
     use super::*;
-    use crate::dispatcher::Algorithm;
-    use crate::dispatcher::fixture::{Bench, tally};
+    use crate::dispatcher::fixture::{Bench, destination, set, tally};
+    use crate::dispatcher::{Algorithm, DestinationSpec};
 
     fn firsts(bench: &mut Bench, requests: usize) -> Vec<usize> {
         (0..requests).map(|_| bench.select(b"")[0]).collect()
@@ -245,13 +287,6 @@ mod tests {
     }
 
     #[test]
-    fn products_beyond_64_bits_are_right() {
-        let modulus = (1 << 48) - 59;
-        assert_eq!(mul_mod(modulus - 1, modulus - 1, modulus), 1);
-        assert_eq!(mul_mod(3, 5, 7), 1);
-    }
-
-    #[test]
     fn the_share_of_a_lost_destination_goes_to_the_others_by_weight() {
         let mut bench = Bench::new(Algorithm::Weight, &[1, 2, 3, 6]);
         bench.set_available(3, false);
@@ -264,6 +299,57 @@ mod tests {
         bench.set_available(2, false);
         let counts = tally(&firsts(&mut bench, 40_000), 3);
         assert!(counts[0].abs_diff(10_000) < 500 && counts[2] == 0, "{counts:?}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn the_shares_of_the_available_ones_are_exact_at_once_whoever_is_lost(
+            members in prop::collection::vec((0_u32..400, any::<bool>()), 1..12), scale in prop::sample::select(vec![1, 7]),
+        ) {
+            let weights: Vec<u32> = members.iter().map(|(weight, _)| weight * scale).collect();
+            let shares: Vec<usize> =
+                members.iter().map(|(weight, up)| if *up { *weight as usize } else { 0 }).collect();
+            prop_assume!(shares.iter().sum::<usize>() > 0);
+            let mut bench = Bench::with_rweights(&weights);
+            firsts(&mut bench, 17);
+            members.iter().enumerate().for_each(|(position, (_, up))| bench.set_available(position, *up));
+            let drawn = firsts(&mut bench, shares.iter().sum::<usize>() + 60);
+            assert_exact_in_every_window(&drawn, &shares);
+        }
+    }
+
+    #[test]
+    fn thousands_of_destinations_share_exactly_also_when_nine_of_ten_are_lost() {
+        let weights: Vec<u32> = (0..3_000).map(|number| number % 5 + 1).collect();
+        let mut bench = Bench::with_limit(Algorithm::Weight, &weights, 1, 1);
+        (0..3_000).for_each(|position| bench.set_available(position, position % 10 == 3));
+        let share = |position: usize| if position % 10 == 3 { weights[position] as usize } else { 0 };
+        let shares: Vec<usize> = (0..3_000).map(share).collect();
+        let drawn = firsts(&mut bench, shares.iter().sum());
+        assert_eq!(tally(&drawn, 3_000), shares);
+    }
+
+    #[test]
+    fn relative_weight_goes_by_rweight_and_weight_by_weight() {
+        let spec = |number: usize, weight, rweight| DestinationSpec { rweight, ..destination(number, weight) };
+        for (algorithm, shares) in [(Algorithm::Weight, [10, 30]), (Algorithm::RelativeWeight, [30, 10])] {
+            let mut bench = Bench::of(set(1, algorithm, vec![spec(0, 1, 6), spec(1, 3, 2)]), 1);
+            assert_eq!(tally(&firsts(&mut bench, 40), 2), shares, "{algorithm:?}");
+        }
+    }
+
+    #[test]
+    fn shards_together_share_exactly_while_some_are_lost() {
+        let bench = Bench::new(Algorithm::Weight, &[5, 3, 8, 4]);
+        bench.set_available(2, false);
+        bench.first();
+        let drawn: Vec<usize> = thread::scope(|scope| {
+            let shards: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| (0..3_000).map(|_| bench.first()).collect::<Vec<_>>())).collect();
+            shards.into_iter().flat_map(|shard| shard.join().unwrap()).collect()
+        });
+        assert_eq!(tally(&drawn, 4), [5_000, 3_000, 0, 4_000]);
     }
 
     #[test]

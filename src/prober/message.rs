@@ -7,18 +7,17 @@ use crate::proxy::branch::BranchText;
 pub(super) struct Template {
     /// `OPTIONS`, or another method without a dialog.
     pub(super) method: String,
-    /// From URI without brackets.
-    pub(super) from: String,
     /// User-Agent; none when empty.
     pub(super) user_agent: String,
 }
 
 impl Template {
-    /// Appends the probe of `uri`, sent from `sent_by` (RFC 3261 §8.1.1: the headers that every request carries).
-    pub(super) fn write(&self, uri: &str, sent_by: &str, branch: &BranchText, out: &mut Vec<u8>) {
+    /// Appends the probe of `uri`, From `from`, both without brackets, sent from `sent_by` (RFC 3261 §8.1.1: the headers that every
+    /// request carries).
+    pub(super) fn write(&self, uri: &str, from: &str, sent_by: &str, branch: &BranchText, out: &mut Vec<u8>) {
         let unique = String::from_utf8_lossy(&branch[8..32]);
         let branch = String::from_utf8_lossy(branch);
-        let Self { method, from, user_agent } = self;
+        let Self { method, user_agent } = self;
         let text = format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {sent_by};branch={branch}\r\nMax-Forwards: 70\r\nFrom: <{from}>;tag={unique}\r\n\
              To: <{uri}>\r\nCall-ID: {unique}@{sent_by}\r\nCSeq: 1 {method}\r\n"
@@ -41,10 +40,10 @@ mod tests {
     #[test]
     fn a_probe_is_a_complete_request() {
         // RFC 3261 §8.1.1
-        let template = Template { method: "OPTIONS".into(), from: "sip:x@h".into(), user_agent: "siplane".into() };
+        let template = Template { method: "OPTIONS".into(), user_agent: "siplane".into() };
         let branch = Keys::new(1).probe_branch(Id { index: 1, generation: 2 });
         let mut out = Vec::new();
-        template.write("sip:[2001:db8::1]:5060", "192.0.2.1:5060", &branch, &mut out);
+        template.write("sip:[2001:db8::1]:5060", "sip:x@h", "192.0.2.1:5060", &branch, &mut out);
         let message = scan(&out);
         assert_eq!((message.defect, message.method()), (None, Some(Method::Options)));
         let via = message.top_via().unwrap();

@@ -1,11 +1,13 @@
 //! The prober's thread.
 
 use super::schedule::Prober;
+use crate::dispatcher::{EventKind, Table};
 use crate::limits;
 use crate::proxy::{Outbox, Policy};
 use crate::time::Instant;
 use arc_swap::ArcSwap;
 use core::time::Duration;
+use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,8 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// What became of a probe.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum News<'a> {
-    /// This response came.
-    Response(&'a [u8]),
+    /// This response came to a shard at this time.
+    Response(&'a [u8], Instant),
     /// An ICMP error came for this probe, or for what the error quotes of it.
     Unreachable(&'a [u8]),
 }
@@ -49,6 +51,7 @@ pub fn run(plan: ProberPlan, now: impl Fn() -> Instant, news: &impl NewsSource) 
     }
     let mut out = Outbox::new();
     let mut current = policy.load_full();
+    let mut events_lost = 0;
     prober.set_table(now(), &current.table);
     while !stop.load(Ordering::Acquire) {
         let at = now();
@@ -57,12 +60,12 @@ pub fn run(plan: ProberPlan, now: impl Fn() -> Instant, news: &impl NewsSource) 
             prober.set_table(at, &current.table);
         }
         news.drain(&mut |one| match one {
-            News::Response(bytes) => prober.handle_answer(at, &current.table, bytes),
+            News::Response(bytes, at) => prober.handle_answer(at, &current.table, bytes),
             News::Unreachable(probe) => prober.handle_unreachable(at, &current.table, probe),
         });
         prober.handle_timeout(at, &current.table, &mut out);
         send(&sockets, &mut out);
-        tell(&mut prober);
+        tell(&current.table, &mut events_lost);
         let due = prober.poll_timeout().map_or(limits::IDLE_WAIT_MAX, |due| due.saturating_since(now()));
         news.wait(due.min(limits::IDLE_WAIT_MAX));
     }
@@ -72,7 +75,7 @@ pub fn run(plan: ProberPlan, now: impl Fn() -> Instant, news: &impl NewsSource) 
 fn send(sockets: &[UdpSocket], out: &mut Outbox) {
     for transmit in out.iter() {
         if let Some(socket) = sockets.get(usize::from(transmit.socket.0))
-            && let Err(error) = socket.send_to(transmit.bytes, transmit.destination)
+            && let Err(error) = twice(|| socket.send_to(transmit.bytes, transmit.destination))
         {
             tracing::debug!(destination = %transmit.destination, %error, "probe not sent");
         }
@@ -80,9 +83,47 @@ fn send(sockets: &[UdpSocket], out: &mut Outbox) {
     out.clear();
 }
 
-fn tell(prober: &mut Prober) {
-    for change in prober.take_changes() {
-        let code = change.code.map_or_else(|| String::from("no answer"), |code| code.to_string());
-        tracing::info!(set = change.set, uri = %change.uri, health = ?change.health, probe = %code, "destination changed");
+/// Tries once more after an error: the socket is shared, and the first try may have brought the ICMP error of another's datagram.
+fn twice(mut send: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    send().or_else(|_| send())
+}
+
+/// Logs the events that wait.
+fn tell(table: &Table, lost_before: &mut u64) {
+    let states = table.states();
+    while let Some(event) = states.next_event() {
+        let (kind, why) = (event.kind, event.why);
+        match event.destination.map(|id| table.destination(id)) {
+            Some(Some(known)) if matches!(kind, EventKind::Known(..)) => {
+                tracing::debug!(set = known.set.0, uri = %known.uri, event = %kind, why = %why, "destination");
+            }
+            Some(Some(known)) => {
+                tracing::info!(set = known.set.0, uri = %known.uri, event = %kind, why = %why, "destination");
+            }
+            Some(None) => tracing::debug!(event = %kind, why = %why, "a destination that is gone"),
+            None => tracing::info!(event = %kind, why = %why, "sets"),
+        }
+    }
+    let lost = states.events_lost();
+    if lost > *lost_before {
+        tracing::warn!(lost = lost - *lost_before, "events lost: more came than were read");
+        *lost_before = lost;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_that_meets_the_error_of_another_datagram_is_sent_once_more_and_not_for_ever() {
+        for (errors, tries, sent) in [(0, 1, true), (1, 2, true), (2, 2, false), (9, 2, false)] {
+            let mut tried = 0;
+            let result = twice(|| {
+                tried += 1;
+                if tried <= errors { Err(io::ErrorKind::ConnectionRefused.into()) } else { Ok(1) }
+            });
+            assert_eq!((tried, result.is_ok()), (tries, sent), "{errors} errors");
+        }
     }
 }

@@ -1,7 +1,12 @@
 //! Which destination is probed when, and what its answers mean.
 
 use super::message::Template;
-use crate::dispatcher::{Admin, DestinationId, Health, Random, Table};
+use super::review::{PACE, Watch};
+use super::settings::{Effective, ProbeSettings};
+use crate::dispatcher::{
+    Admin, Cause, Destination, DestinationId, Event, EventKind, Health, ProbeSpec, Random, Reason,
+};
+use crate::dispatcher::{SetId, Table, Why};
 use crate::limits;
 use crate::proxy::branch::Keys;
 use crate::proxy::slab::{Id, Slab};
@@ -12,64 +17,54 @@ use crate::proxy::{Listen, Outbox, SocketId, Timers};
 use crate::sip::{Status, Via, scan};
 use crate::time::Instant;
 use core::time::Duration;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
-/// How destinations are probed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ProbeSettings {
-    /// From one probe of a destination to the next, each time shifted by up to a tenth; never zero.
-    pub interval: Duration,
-    /// Longest wait for a final answer: Timer F of a probe.
-    pub timeout: Duration,
-    /// Method on the wire.
-    pub method: String,
-    /// From URI.
-    pub from: String,
-    /// User-Agent; none when empty.
-    pub user_agent: String,
-    /// Failures in a row that make a destination inactive.
-    pub probing_threshold: u32,
-    /// Successes in a row that make it active again.
-    pub inactive_threshold: u32,
-    /// Final codes beyond 2xx that are a success.
-    pub reply_codes: Vec<u16>,
-}
-
-/// A destination changed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Change {
-    /// Its URI.
-    pub uri: String,
-    /// The set that it belongs to.
-    pub set: u32,
-    /// What it is now.
-    pub health: Health,
-    /// The answer that decided; `None`: there was none in time.
-    pub code: Option<u16>,
-}
-
 #[derive(Debug)]
-struct Entry {
+pub(super) struct Entry {
     id: DestinationId,
     uri: String,
-    set: u32,
     address: SocketAddr,
+    spec: ProbeSpec,
     /// The transaction under way.
     probe: Option<Probe>,
     next_at: Instant,
     failures: u32,
     successes: u32,
+    /// Whether its first state was told.
+    told: bool,
+    /// Whether it is not active because of probes.
+    blamed: bool,
     timer: Option<TimerId>,
+    pub(super) watch: Watch,
 }
 
 #[derive(Debug)]
 struct Probe {
     state: State,
     branch: Id,
+    sent_at: Instant,
     retransmit_at: Instant,
     interval: Duration,
     timeout_at: Instant,
+}
+
+/// How a probe ended.
+#[derive(Clone, Copy)]
+enum Outcome {
+    Answered(Status),
+    TimedOut,
+    Unreachable,
+}
+
+impl Outcome {
+    const fn reason(self) -> Reason {
+        match self {
+            Self::Answered(status) => Reason::Answer(status.code()),
+            Self::TimedOut => Reason::NoAnswer,
+            Self::Unreachable => Reason::Unreachable,
+        }
+    }
 }
 
 /// The schedule of all probes.
@@ -81,11 +76,14 @@ pub struct Prober {
     listen: Vec<Listen>,
     keys: Keys,
     random: Random,
-    entries: Slab<Entry>,
-    known: HashMap<DestinationId, Id>,
+    pub(super) entries: Slab<Entry>,
+    pub(super) known: HashMap<DestinationId, Id>,
     wheel: Wheel<u32>,
     sequence: u32,
-    changes: Vec<Change>,
+    /// When the evidence of calls is looked at next.
+    review_at: Instant,
+    /// The sets all of whose destinations are out, and which let calls through all the same.
+    pub(super) panicking: HashSet<SetId>,
 }
 
 impl Prober {
@@ -93,11 +91,7 @@ impl Prober {
     #[must_use]
     pub fn new(settings: ProbeSettings, timers: Timers, listen: Vec<Listen>, seed: u64, now: Instant) -> Self {
         let keys = Keys::new(seed);
-        let template = Template {
-            method: settings.method.clone(),
-            from: settings.from.clone(),
-            user_agent: settings.user_agent.clone(),
-        };
+        let template = Template { method: settings.method.clone(), user_agent: settings.user_agent.clone() };
         Self {
             template,
             timers,
@@ -107,32 +101,25 @@ impl Prober {
             entries: Slab::with_capacity_max(limits::DESTINATIONS_MAX, 0),
             known: HashMap::new(),
             wheel: Wheel::new(now, limits::DESTINATIONS_MAX),
-            changes: Vec::new(),
+            review_at: now,
+            panicking: HashSet::new(),
             keys,
             settings,
         }
     }
 
-    /// Another table is in force: new destinations get their first probe within an interval, gone ones no more.
+    /// Another table is in force: new destinations get their first probe within an interval, gone ones no more, those that stay keep what
+    /// is known of them and are probed as the table now says.
     pub fn set_table(&mut self, now: Instant, table: &Table) {
         let mut seen = HashMap::with_capacity(self.known.len());
         for destination in table.sets().iter().flat_map(|set| &set.destinations) {
-            let entry = self.known.remove(&destination.id).or_else(|| {
-                let spread = self.random.below(self.settings.interval.as_nanos() as u64);
-                self.entries.insert(Entry {
-                    id: destination.id,
-                    uri: destination.uri.clone(),
-                    set: destination.set.0,
-                    address: destination.address,
-                    probe: None,
-                    next_at: now + Duration::from_nanos(spread),
-                    failures: 0,
-                    successes: 0,
-                    timer: None,
-                })
-            });
+            let entry = match self.known.remove(&destination.id) {
+                Some(entry) => Some(entry),
+                None => self.entries.insert(Entry::new(destination)),
+            };
             if let Some(entry) = entry {
                 seen.insert(destination.id, entry);
+                self.renew(now, entry, destination);
                 self.file(entry);
             }
         }
@@ -142,16 +129,25 @@ impl Prober {
                 self.wheel.cancel(timer);
             }
         }
+        let (sets, destinations) = (table.sets().len() as u32, self.known.len() as u32);
+        let (kind, why) = (EventKind::Published { sets, destinations }, Why::new(Cause::Config, Reason::Said));
+        table.states().push_event(Event { at: now, destination: None, kind, why });
     }
 
     /// When [`Prober::handle_timeout`] is wanted next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.wheel.next_deadline()
+        let review = (!self.known.is_empty()).then_some(self.review_at);
+        self.wheel.next_deadline().into_iter().chain(review).min()
     }
 
-    /// Sends, repeats and gives up what is due by `now`.
+    /// Sends, repeats and gives up what is due by `now`, and judges what calls said. `table` must be that of the last
+    /// [`Prober::set_table`].
     pub fn handle_timeout(&mut self, now: Instant, table: &Table, out: &mut Outbox) {
+        if self.review_at <= now {
+            self.review(now, table);
+            self.review_at = now + PACE;
+        }
         while !out.is_full() {
             let Some((_, index)) = self.wheel.pop_due(now) else { return };
             let Some(id) = self.entries.id_at(index) else { continue };
@@ -163,13 +159,13 @@ impl Prober {
         }
     }
 
-    /// A response with a probe's branch came to some shard.
+    /// A response with a probe's branch came to some shard, at `now`.
     pub fn handle_answer(&mut self, now: Instant, table: &Table, bytes: &[u8]) {
         let Some(status) = scan(bytes).status() else { return };
         let event = if status.is_provisional() { ClientEvent::Provisional } else { ClientEvent::Success };
         let Some((id, actions)) = self.probe_event(bytes, event) else { return };
         if actions.has(Actions::STOP_RETRANSMIT) {
-            self.finished(now, id, table, Some(status));
+            self.finished(now, id, table, Outcome::Answered(status));
             self.file(id);
         }
     }
@@ -178,7 +174,7 @@ impl Prober {
     pub fn handle_unreachable(&mut self, now: Instant, table: &Table, probe: &[u8]) {
         let Some((id, actions)) = self.probe_event(probe, ClientEvent::TransportError) else { return };
         if actions.has(Actions::FAIL) {
-            self.finished(now, id, table, None);
+            self.finished(now, id, table, Outcome::Unreachable);
             self.file(id);
         }
     }
@@ -194,16 +190,30 @@ impl Prober {
         Some((id, actions))
     }
 
-    /// What has changed since it was last asked.
-    pub fn take_changes(&mut self) -> Vec<Change> {
-        core::mem::take(&mut self.changes)
+    /// Takes over what the table says of a destination. A probe to an address that it no longer has decides nothing.
+    fn renew(&mut self, now: Instant, id: Id, destination: &Destination) {
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        if entry.address != destination.address {
+            (entry.probe, entry.failures, entry.successes) = (None, 0, 0);
+            entry.address = destination.address;
+        }
+        let fresh = entry.next_at == NEVER;
+        if fresh || entry.spec != destination.probe {
+            entry.spec.clone_from(&destination.probe);
+            let pace = Effective { settings: &self.settings, spec: &entry.spec }.pace();
+            let spread = Duration::from_nanos(self.random.below(pace.as_nanos() as u64));
+            entry.next_at = entry.next_at.min(now + spread);
+        }
+        if entry.uri != destination.uri {
+            entry.uri.clone_from(&destination.uri);
+        }
     }
 
     fn due(&mut self, now: Instant, id: Id, table: &Table, out: &mut Outbox) {
         let Some(entry) = self.entries.get_mut(id) else { return };
         match &mut entry.probe {
             None if entry.next_at <= now => self.start(now, id, table, out),
-            Some(probe) if probe.timeout_at <= now => self.finished(now, id, table, None),
+            Some(probe) if probe.timeout_at <= now => self.finished(now, id, table, Outcome::TimedOut),
             Some(probe) if probe.retransmit_at <= now => {
                 // RFC 3261 §17.1.2.2: Timer E.
                 let Some((state, actions)) = step(probe.state, ClientEvent::Retransmit) else { return };
@@ -219,26 +229,24 @@ impl Prober {
 
     fn start(&mut self, now: Instant, id: Id, table: &Table, out: &mut Outbox) {
         self.sequence = self.sequence.wrapping_add(1);
-        let next_at = now + self.jittered();
         let Some(entry) = self.entries.get_mut(id) else { return };
-        entry.next_at = next_at;
-        if table.states().admin(entry.id.state()) == Admin::Disabled {
-            return;
+        let Some(destination) = table.destination(entry.id) else { return };
+        let effective = Effective { settings: &self.settings, spec: &entry.spec };
+        entry.next_at = now + jittered(effective.pace(), &mut self.random);
+        let never = effective.never();
+        let disabled = table.states().admin(destination.state) == Admin::Disabled;
+        if never || disabled || !effective.wanted(destination, table.states()) {
+            return entry.leave_alone(now, table, never);
         }
         entry.probe = Some(Probe {
             state: State::Trying,
             branch: Id { index: id.index, generation: self.sequence },
+            sent_at: now,
             retransmit_at: now + self.timers.t1,
             interval: self.timers.t1,
-            timeout_at: now + self.settings.timeout,
+            timeout_at: now + effective.timeout(),
         });
         self.send(id, out);
-    }
-
-    /// The interval, shifted by up to a tenth either way, so that destinations do not answer all at once.
-    fn jittered(&mut self) -> Duration {
-        let interval = self.settings.interval.as_nanos() as u64;
-        Duration::from_nanos(interval - interval / 10 + self.random.below(interval / 5 + 1))
     }
 
     fn send(&mut self, id: Id, out: &mut Outbox) {
@@ -249,32 +257,46 @@ impl Prober {
         let Some(socket) = self.listen.iter().position(same_family) else { return };
         let branch = self.keys.probe_branch(probe.branch);
         let sent_by = &self.listen[socket].advertised;
+        let from = Effective { settings: &self.settings, spec: &entry.spec }.from();
         out.push(SocketId(socket as u8), entry.address, |arena| {
-            self.template.write(&entry.uri, sent_by, &branch, arena)
+            self.template.write(&entry.uri, from, sent_by, &branch, arena)
         });
     }
 
-    fn finished(&mut self, now: Instant, id: Id, table: &Table, status: Option<Status>) {
-        let code = status.map(Status::code);
-        let good = status.is_some_and(Status::is_success)
-            || code.is_some_and(|code| self.settings.reply_codes.contains(&code));
-        let (down_after, up_after) = (self.settings.probing_threshold, self.settings.inactive_threshold);
+    fn finished(&mut self, now: Instant, id: Id, table: &Table, outcome: Outcome) {
         let Some(entry) = self.entries.get_mut(id) else { return };
-        entry.probe = None;
-        let states = table.states();
-        let health = states.health(entry.id.state());
+        let Some(probe) = entry.probe.take() else { return };
+        if table.destination(entry.id).is_none() {
+            return;
+        }
+        let (states, state) = (table.states(), entry.id.state());
+        let effective = Effective { settings: &self.settings, spec: &entry.spec };
+        let good = match outcome {
+            Outcome::Answered(status) => {
+                let (latency, weight) = (now.saturating_since(probe.sent_at), self.settings.latency_weight_permille);
+                states.note_probe_answer(state, latency, status.code(), weight);
+                status.is_success() || effective.accepts(status.code())
+            }
+            Outcome::TimedOut | Outcome::Unreachable => {
+                states.note_probe_timeout(state);
+                false
+            }
+        };
+        let health = states.health(state);
         (entry.failures, entry.successes) = if good { (0, entry.successes + 1) } else { (entry.failures + 1, 0) };
         let next = match (good, health) {
-            (true, Health::Inactive) if entry.successes < up_after => Health::Inactive,
+            (true, Health::Inactive) if entry.successes < effective.up_after() => Health::Inactive,
             (true, _) => Health::Active,
             (false, Health::Inactive) => Health::Inactive,
-            (false, _) if entry.failures < down_after => Health::Trying,
+            (false, _) if entry.failures < effective.down_after() => Health::Trying,
             (false, _) => Health::Inactive,
         };
-        if next != health && table.destination(entry.id).is_some() {
-            states.set_health(entry.id.state(), next, now);
-            self.changes.push(Change { uri: entry.uri.clone(), set: entry.set, health: next, code });
+        entry.blamed = next != Health::Active;
+        if good && entry.successes >= effective.up_after() {
+            states.answers_again(state, now);
         }
+        states.judge(state, next, Why::new(Cause::Probe, outcome.reason()), now);
+        entry.tell_first(now, table);
     }
 
     fn file(&mut self, id: Id) {
@@ -287,126 +309,54 @@ impl Prober {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dispatcher::{Algorithm, DestinationSpec, Exhausted, FailoverCodes, SetId, SetSpec};
-    use crate::proxy::Transport;
+/// When an entry is probed that nobody has given a time yet.
+const NEVER: Instant = Instant::from_nanos(u64::MAX);
 
-    fn table() -> Table {
-        let destination = |address: &str| DestinationSpec {
-            duid: String::new(),
-            uri: format!("sip:{address}"),
-            address: address.parse().unwrap(),
-            weight: 1,
-            priority: 0,
-            disabled: false,
-        };
-        let set = SetSpec {
-            id: SetId(1),
-            name: String::new(),
-            algorithm: Algorithm::RoundRobin,
-            destinations: vec![destination("203.0.113.1:5060")],
-            failover_codes: FailoverCodes::standard(),
-            failover_limit: 2,
-            answer_timeout: Duration::from_secs(2),
-            exhausted: Exhausted::BestResponse,
-            retry_after_s: 0,
-        };
-        Table::build(vec![set], None).unwrap()
-    }
-
-    struct World {
-        prober: Prober,
-        table: Table,
-        now: Instant,
-        out: Outbox,
-        answer: Option<&'static str>,
-        probes: u32,
-        unreachable: bool,
-    }
-
-    impl World {
-        fn new() -> Self {
-            let settings = ProbeSettings {
-                interval: Duration::from_secs(1),
-                timeout: Duration::from_millis(800),
-                method: "OPTIONS".into(),
-                from: "sip:p@h".into(),
-                user_agent: String::new(),
-                probing_threshold: 2,
-                inactive_threshold: 2,
-                reply_codes: vec![404],
-            };
-            let address: SocketAddr = "192.0.2.1:5060".parse().unwrap();
-            let listen = Listen { transport: Transport::Udp, address, advertised: address.to_string() };
-            let (table, now) = (table(), Instant::from_nanos(1));
-            let mut prober = Prober::new(settings, Timers::default(), vec![listen], 3, now);
-            prober.set_table(now, &table);
-            Self { prober, table, now, out: Outbox::new(), answer: None, probes: 0, unreachable: false }
-        }
-
-        fn run(&mut self, time: Duration) -> Vec<Health> {
-            let end = self.now + time;
-            while let Some(due) = self.prober.poll_timeout().filter(|due| *due <= end) {
-                self.now = self.now.max(due);
-                self.prober.handle_timeout(self.now, &self.table, &mut self.out);
-                let sent: Vec<_> =
-                    self.out.iter().map(|transmit| String::from_utf8_lossy(transmit.bytes).into_owned()).collect();
-                self.out.clear();
-                self.probes += sent.len() as u32;
-                for request in sent.iter().filter(|_| self.unreachable) {
-                    self.prober.handle_unreachable(
-                        self.now,
-                        &self.table,
-                        &request.as_bytes()[..request.len().min(200)],
-                    );
-                }
-                for request in sent.iter().filter(|_| self.answer.is_some()) {
-                    let line = request.lines().next().unwrap();
-                    let answer = request.replacen(line, &format!("SIP/2.0 {}", self.answer.unwrap()), 1);
-                    self.prober.handle_answer(self.now, &self.table, answer.as_bytes());
-                }
-            }
-            self.now = end;
-            self.prober.take_changes().into_iter().map(|change| change.health).collect()
+impl Entry {
+    fn new(destination: &Destination) -> Self {
+        Self {
+            id: destination.id,
+            uri: destination.uri.clone(),
+            address: destination.address,
+            spec: destination.probe.clone(),
+            probe: None,
+            next_at: NEVER,
+            failures: 0,
+            successes: 0,
+            told: false,
+            blamed: false,
+            timer: None,
+            watch: Watch::default(),
         }
     }
 
-    #[test]
-    fn a_silent_destination_becomes_trying_then_inactive_and_comes_back_after_two_answers() {
-        let mut world = World::new();
-        assert_eq!(world.run(Duration::from_secs(5)), [Health::Trying, Health::Inactive]);
-        // RFC 3261 §17.1.2.2: each of about five probes is repeated once, after T1.
-        assert!((8..=12).contains(&world.probes), "{}", world.probes);
-        world.answer = Some("200 OK");
-        assert_eq!(world.run(Duration::from_secs(5)), [Health::Active]);
-        world.answer = Some("503 No");
-        assert_eq!(world.run(Duration::from_secs(5)), [Health::Trying, Health::Inactive]);
-        world.answer = Some("404 Not Found");
-        assert_eq!(world.run(Duration::from_secs(5)), [Health::Active], "a configured code is as good as a 2xx");
+    /// It is not probed now; when it never is, what probes once said of it holds no longer.
+    fn leave_alone(&mut self, now: Instant, table: &Table, never: bool) {
+        if never && core::mem::take(&mut self.blamed) {
+            let why = Why::new(Cause::Config, Reason::Unprobed);
+            table.states().judge(self.id.state(), Health::Active, why, now);
+        }
+        (self.failures, self.successes) = (0, 0);
+        self.tell_first(now, table);
     }
 
-    #[test]
-    fn an_unreachable_destination_is_found_without_waiting() {
-        // RFC 3261 §18.4
-        let mut world = World::new();
-        world.unreachable = true;
-        assert_eq!(world.run(Duration::from_secs(5)), [Health::Trying, Health::Inactive]);
-        assert!((4..=6).contains(&world.probes), "no probe is repeated: {}", world.probes);
-    }
-
-    #[test]
-    fn a_disabled_destination_is_not_probed_and_one_that_went_away_neither() {
-        let mut world = World::new();
-        let state = world.table.sets()[0].destinations[0].state;
-        world.table.states().set_admin(state, Admin::Disabled, world.now);
-        world.run(Duration::from_secs(5));
-        assert_eq!(world.probes, 0);
-        world.table.states().set_admin(state, Admin::Enabled, world.now);
-        world.run(Duration::from_secs(2));
-        assert!(world.probes > 0);
-        world.prober.set_table(world.now, &Table::build(vec![], Some(&world.table)).unwrap());
-        assert_eq!(world.prober.poll_timeout(), None);
+    /// Tells its state, once: when the first probe is over, so that thousands do not all speak at the start.
+    fn tell_first(&mut self, now: Instant, table: &Table) {
+        if !core::mem::replace(&mut self.told, true) {
+            let (states, state) = (table.states(), self.id.state());
+            let kind = EventKind::Known(states.health(state), states.admin(state));
+            let why = states.last_reason(state);
+            states.push_event(Event { at: now, destination: Some(self.id), kind, why });
+        }
     }
 }
+
+/// The interval, shifted by up to a tenth either way, so that destinations do not answer all at once.
+fn jittered(interval: Duration, random: &mut Random) -> Duration {
+    let interval = interval.as_nanos() as u64;
+    Duration::from_nanos(interval - interval / 10 + random.below(interval / 5 + 1))
+}
+
+#[cfg(test)]
+#[path = "tests/schedule.rs"]
+mod tests;

@@ -34,7 +34,16 @@ impl Proxy {
             self.stats.stray_acks += 1;
             return;
         };
+        self.note_ack(incoming, &plan);
         self.forward_stateless(turn, incoming, &plan, address);
+    }
+
+    /// The dialog that its Route names knows now that the caller has its 2xx.
+    fn note_ack(&mut self, incoming: &Incoming<'_>, plan: &Plan) {
+        let message = incoming.message;
+        if let Some(dialog) = plan.cookie.filter(|dialog| self.dialogs.belongs(*dialog, self.call_hash(message))) {
+            self.dialogs.acknowledge(dialog, self.tag_hash(message.text(incoming.to.tag)));
+        }
     }
 
     /// Forwards a request without state: the same branch for each retransmission (RFC 3261 §16.11).
@@ -52,7 +61,7 @@ impl Proxy {
         };
         let received = self.keys.hash((message.text(incoming.via.branch), message.call_id(), message.head.cseq_number));
         let branch = self.keys.stateless_branch(received, self.fingerprint(incoming));
-        let parts = Parts { branch: &branch, socket, cookie: None };
+        let parts = Parts { branch: &branch, socket, cookie: None, target: None, attrs: None };
         turn.out.push(socket, address, |arena| self.write_request(incoming, plan, &parts, arena));
     }
 

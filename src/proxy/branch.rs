@@ -119,8 +119,15 @@ pub(crate) fn fingerprint_of(branch: &[u8]) -> Option<u32> {
     if ours { unhex(&branch[32..]) } else { None }
 }
 
+/// All eight digits at once, one in each byte.
 fn hex(word: u32) -> [u8; 8] {
-    core::array::from_fn(|at| b"0123456789abcdef"[(word >> (28 - 4 * at) & 15) as usize])
+    let mut digits = u64::from(word);
+    digits = (digits | digits << 16) & 0x0000_ffff_0000_ffff;
+    digits = (digits | digits << 8) & 0x00ff_00ff_00ff_00ff;
+    digits = (digits | digits << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    // Six more carry a digit above 9 into the next four bits.
+    let letters = (digits + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    (digits + 0x3030_3030_3030_3030 + letters * u64::from(b'a' - b'0' - 10)).to_be_bytes()
 }
 
 fn unhex(text: &[u8]) -> Option<u32> {
@@ -174,6 +181,14 @@ mod tests {
         assert_eq!(keys.dialog(&cookie), Some(id));
         assert_eq!(Keys::new(1).dialog(&cookie), None);
         assert_eq!(keys.dialog(b""), None);
+    }
+
+    #[test]
+    fn words_are_written_as_eight_digits_and_read_back() {
+        for word in [0, 1, 9, 0xa, 0x0123_4567, 0x89ab_cdef, 0x90a9_0f9a, u32::MAX] {
+            assert_eq!(hex(word), format!("{word:08x}").as_bytes(), "{word}");
+            assert_eq!(unhex(&hex(word)), Some(word));
+        }
     }
 
     #[test]

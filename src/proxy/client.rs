@@ -9,9 +9,10 @@ use super::server::give;
 use super::slab::Id;
 use super::transaction::{Actions, ClientEvent, invite_client, non_invite_client};
 use super::{Proxy, Turn};
+use crate::dispatcher::{DestinationId, LoadToken};
 use crate::sip::{Message, Method, fields, header_is, push_number, scan};
 
-/// A branch could not be started: no room, or no socket of the right family.
+/// A branch could not be started: no room here or there, or no socket of the right family.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct NotStarted;
 
@@ -29,16 +30,31 @@ impl Proxy {
             self.stats.unresolvable += 1;
             return Err(NotStarted);
         };
-        let client = self.new_client(turn, server, incoming.method, hop, socket);
-        let Some(id) = self.clients.insert(client) else {
+        if self.clients.is_full() {
             self.stats.refused_full += 1;
             return Err(NotStarted);
-        };
+        }
+        let token = self.load_of(turn, server, incoming.method, hop)?;
+        let set = self.set_of(turn, server).filter(|_| hop.destination.is_some());
+        let mut client = self.new_client(turn, server, incoming.method, hop, socket);
+        client.token = token;
+        client.deadlines.answer_at = set.map_or(NEVER, |set| turn.now + set.answer_timeout);
+        let Some(id) = self.clients.insert(client) else { return Err(NotStarted) };
         let branch = self.keys.branch(id, self.fingerprint(incoming));
-        let parts = Parts { branch: &branch, socket, cookie: self.cookie_for(server, incoming, plan) };
+        let cookie = self.cookie_for(server, incoming, plan);
+        let special = set.filter(|set| set.rewrite_uri || set.attrs_header.is_some());
+        let destination =
+            special.and(hop.destination).and_then(|destination| turn.policy.table.destination(destination));
+        let (mut target, mut attrs) = (None, None);
+        if let (Some(set), Some(destination)) = (special, destination) {
+            target = set.rewrite_uri.then_some(destination.uri.as_bytes());
+            attrs = set.attrs_header.zip(Some(destination.attrs.as_str()).filter(|attrs| !attrs.is_empty()));
+        }
+        let parts = Parts { branch: &branch, socket, cookie, target, attrs };
         let bytes = turn.out.push(socket, hop.address, |arena| self.write_request(incoming, plan, &parts, arena));
         let Some(sent) = self.buffers.store(bytes) else {
             turn.out.unpush();
+            self.release_branch(turn, id);
             self.clients.remove(id);
             self.stats.refused_full += 1;
             return Err(NotStarted);
@@ -47,6 +63,40 @@ impl Proxy {
         Ok(())
     }
 
+    /// The load of a new call at `hop`. A destination that has no room for it is passed over.
+    #[inline]
+    fn load_of(
+        &mut self,
+        turn: &Turn<'_>,
+        server: Id,
+        method: Method,
+        hop: Hop,
+    ) -> Result<Option<LoadToken>, NotStarted> {
+        let Some(destination) = hop.destination.filter(|_| method == Method::Invite) else { return Ok(None) };
+        let token = self.reserve(turn, destination);
+        match token {
+            Some(_) => self.branch_tokens += 1,
+            None => self.servers.get_mut(server).into_iter().for_each(|server| server.context.no_room = true),
+        }
+        token.map(Some).ok_or(NotStarted)
+    }
+
+    /// Takes the load of one more call at `destination`; `None` when that has no room for it now.
+    /// Design: a call's load is taken when its branch is sent.
+    #[inline]
+    fn reserve(&self, turn: &Turn<'_>, destination: DestinationId) -> Option<LoadToken> {
+        let table = &turn.policy.table;
+        table.states().reserve(table.destination(destination)?, turn.now).ok()
+    }
+
+    /// Takes the load token of branch `id` out of it.
+    pub(super) fn take_token(&mut self, id: Id) -> Option<LoadToken> {
+        let token = self.clients.get_mut(id)?.token.take();
+        self.branch_tokens -= usize::from(token.is_some());
+        token
+    }
+
+    #[inline]
     fn new_client(&self, turn: &Turn<'_>, server: Id, method: Method, hop: Hop, socket: super::SocketId) -> Client {
         let timers = &self.settings.timers;
         let machine = if method == Method::Invite {
@@ -59,7 +109,6 @@ impl Proxy {
             retransmit_at: turn.now + timers.t1,
             interval: timers.t1,
             timeout_at: turn.now + timers.transaction_timeout(),
-            answer_at: self.answer_at(turn, server, hop),
             ..Deadlines::default()
         };
         Client {
@@ -73,14 +122,9 @@ impl Proxy {
             token: None,
             cancel: Cancel::No,
             is_pending: true,
+            sent_at: turn.now,
             deadlines,
         }
-    }
-
-    /// When the next target is tried if nothing answers.
-    fn answer_at(&self, turn: &Turn<'_>, server: Id, hop: Hop) -> crate::time::Instant {
-        let set = self.servers.get(server).and_then(|server| server.context.set).filter(|_| hop.destination.is_some());
-        set.and_then(|set| turn.policy.table.set(set)).map_or(NEVER, |set| turn.now + set.answer_timeout)
     }
 
     /// The cookie of the dialog that the request begins or belongs to.
@@ -93,13 +137,10 @@ impl Proxy {
     fn take_branch(&mut self, turn: &Turn<'_>, server: Id, id: Id, sent: super::buffers::Buffer) {
         let (Some(client), Some(server)) = (self.clients.get_mut(id), self.servers.get_mut(server)) else { return };
         client.sent = Some(sent);
-        let states = turn.policy.table.states();
         if let Some(destination) = client.destination {
-            states.count_selected(destination.state());
-            // Design: a call's load is taken when its branch is sent.
-            if client.machine.is_invite() {
-                client.token = Some(states.take_load(destination.state()));
-            }
+            turn.policy.table.states().count_selected(destination.state());
+            // Its place is the one before those that are still to come.
+            server.context.sent |= 1 << server.context.tried.saturating_sub(1);
         }
         server.context.branches.push(id);
         server.context.pending += 1;
@@ -131,12 +172,10 @@ impl Proxy {
 
     /// Forgets a client transaction: its load is given back, its server transaction hears of it, its CANCEL goes with it.
     pub(super) fn remove_client(&mut self, turn: &Turn<'_>, id: Id) {
+        self.release_branch(turn, id);
         let Some(mut client) = self.clients.remove(id) else { return };
         client.deadlines.cancel(&mut self.wheel);
         give(&mut self.buffers, client.sent.take());
-        if let Some(token) = client.token.take() {
-            turn.policy.table.states().release(token);
-        }
         if let Cancel::Sent(Some(cancel)) = client.cancel {
             self.remove_client(turn, cancel);
         }

@@ -1,17 +1,24 @@
 //! The response context (RFC 3261 §16.7): what a branch's response means for the request.
 
+use super::dialog::Success;
 use super::entry::Cancel;
-use super::forward::Hop;
+use super::evidence;
 use super::reject::retry_after;
-use super::request::Incoming;
-use super::response::Answer;
-use super::route::Plan;
+use super::response::{Answer, session_interval_s};
 use super::server::{Content, give};
 use super::slab::Id;
 use super::{Proxy, Turn};
-use crate::dispatcher::{DestinationId, Exhausted, Set, Table};
-use crate::sip::{Message, Start, Status, fields, header_is, scan};
-use std::net::SocketAddr;
+use crate::dispatcher::{DestinationId, Exhausted, LoadToken, Set};
+use crate::sip::{Message, Status, fields, header_is, scan};
+
+/// How a branch ends without a response.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Lost {
+    /// Nothing came in time.
+    TimedOut,
+    /// It could not be sent.
+    Unreachable,
+}
 
 impl Proxy {
     /// A 1xx. RFC 3261 §16.7 item 5: 100 is never forwarded, others at once; RFC 4320 §4.1: none to a non-INVITE.
@@ -41,12 +48,12 @@ impl Proxy {
     /// A 2xx. RFC 3261 §16.7 item 5: forwarded at once, each one to an INVITE; item 10: other branches are cancelled.
     pub(super) fn branch_success(&mut self, turn: &mut Turn<'_>, id: Id, answer: &Answer<'_>) {
         let status = answer.status;
+        let token = self.take_token(id);
         let Some(client) = self.clients.get_mut(id) else { return };
         let (server, invite) = (client.server, client.machine.is_invite());
-        let token = client.token.take();
         let first = token.is_some() || client.is_pending;
         if let Some(destination) = client.destination.filter(|_| first && invite) {
-            turn.policy.table.states().count_answered(destination.state());
+            evidence::success(turn.policy.table.states(), destination, status);
         }
         self.no_longer_pending(id);
         let failed = self.servers.get(server).is_some_and(|server| server.machine.takes_no_success());
@@ -57,34 +64,47 @@ impl Proxy {
         }
         context.answered = true;
         // After a failure that it has acknowledged the caller takes no 2xx: it is passed on, but begins no dialog.
-        let (dialog, ends) = (context.dialog.filter(|_| !failed), context.ends.take());
+        let (dialog, ends, refreshes) = (context.dialog.filter(|_| !failed), context.ends.take(), context.refreshes);
         let spare = match dialog {
-            Some(dialog) => self.confirm_dialog(turn, dialog, answer.message, token),
+            Some(dialog) => self.confirm_dialog(turn, dialog, id, answer.message, token),
             None => token,
         };
         if let Some(token) = spare {
             turn.policy.table.states().release(token);
         }
+        if let Some(dialog) = refreshes {
+            let session_s = session_interval_s(answer.message);
+            self.dialogs.set_session(turn.now, dialog, session_s, &self.settings.dialog, &mut self.wheel);
+        }
         self.respond(turn, server, status, &Content::Relayed(answer.message, &answer.via));
         if let Some((dialog, tag)) = ends {
-            self.dialogs.end_leg(dialog, tag, turn.policy.table.states(), &mut self.wheel);
+            self.end_leg(turn, dialog, tag);
         }
         self.cancel_call(turn, server, false);
     }
 
+    /// The 2xx of branch `id` confirms the dialog; gives back the token that the dialog has no use for.
     fn confirm_dialog(
         &mut self,
         turn: &Turn<'_>,
         dialog: Id,
+        id: Id,
         message: &Message<'_>,
-        token: Option<crate::dispatcher::LoadToken>,
-    ) -> Option<crate::dispatcher::LoadToken> {
+        token: Option<LoadToken>,
+    ) -> Option<LoadToken> {
         let tag = message.to().map(|to| self.tag_hash(message.text(to.tag))).unwrap_or_default();
-        let expires = turn.now + self.settings.dialog.confirmed;
-        let (spare, beyond) = self.dialogs.confirm(dialog, tag, token, expires);
-        self.stats.forks_beyond_limit += u64::from(beyond);
+        let success = Success { tag, branch: id.index, token, session_s: session_interval_s(message) };
+        let confirmed = self.dialogs.confirm(turn.now, dialog, success, &self.settings.dialog);
+        self.stats.forks_beyond_limit += u64::from(confirmed.beyond_limit);
+        self.stats.dialogs_confirmed += u64::from(confirmed.is_call);
         self.dialogs.file(dialog, &mut self.wheel);
-        spare
+        confirmed.spare
+    }
+
+    /// A BYE is over: the leg with this far tag has ended.
+    pub(super) fn end_leg(&mut self, turn: &Turn<'_>, dialog: Id, tag: u32) {
+        let ended = self.dialogs.end_leg(dialog, tag, turn.policy.table.states(), &mut self.wheel);
+        self.stats.dialogs_ended += u64::from(ended);
     }
 
     /// A 3xx-6xx.
@@ -92,8 +112,12 @@ impl Proxy {
         let status = answer.status;
         let Some(client) = self.clients.get(id) else { return };
         let (server, was_pending, invite) = (client.server, client.is_pending, client.machine.is_invite());
-        let retry = self.set_of(turn, server).is_some_and(|set| set.failover_codes.contains(status.code()));
-        self.release_branch(turn, id, retry);
+        let retry = self.set_of_branch(turn, id).is_some_and(|set| set.failover_codes.contains(status.code()));
+        self.release_branch(turn, id);
+        if let Some(destination) = self.decides(id) {
+            let retry_after_s = evidence::retry_after_s(answer.message, status);
+            evidence::failure(turn.policy.table.states(), destination, turn.now, status, retry, retry_after_s);
+        }
         self.no_longer_pending(id);
         let Some(context) = self.servers.get_mut(server).map(|server| &mut server.context) else { return };
         if context.answered {
@@ -101,7 +125,7 @@ impl Proxy {
         }
         if status == Status::REQUEST_TIMEOUT && !invite {
             // RFC 4320 §4.2: a non-INVITE never gets a 408: it is as if nothing had come.
-            self.note_timeout(server);
+            self.note_lost(server, Lost::TimedOut);
         } else if was_pending || context.cancelled || status != Status::REQUEST_TERMINATED {
             // Not the 487 to a CANCEL that the caller did not ask for: that branch was given up, as a time-out.
             self.keep_best(server, answer.message, status);
@@ -119,63 +143,45 @@ impl Proxy {
     }
 
     /// A branch that ends without a response: it timed out, or could not be reached (RFC 3261 §16.8, §16.9).
-    pub(super) fn branch_lost(&mut self, turn: &mut Turn<'_>, id: Id, timed_out: bool) {
+    pub(super) fn branch_lost(&mut self, turn: &mut Turn<'_>, id: Id, lost: Lost) {
         let Some(client) = self.clients.get(id) else { return };
         let (server, was_pending) = (client.server, client.is_pending);
-        self.release_branch(turn, id, true);
-        self.no_longer_pending(id);
-        if timed_out {
-            self.note_timeout(server);
-        } else if let Some(server) = self.servers.get_mut(server) {
-            server.context.unreachable = true;
+        self.release_branch(turn, id);
+        if let Some(destination) = self.decides(id) {
+            let states = turn.policy.table.states();
+            match lost {
+                Lost::TimedOut => evidence::transaction_timeout(states, destination),
+                Lost::Unreachable => evidence::unreachable(states, destination),
+            }
         }
+        self.no_longer_pending(id);
+        self.note_lost(server, lost);
         if was_pending {
             self.advance_from(turn, id, server, true);
         }
     }
 
-    /// Nothing answered within the set's time: the next target gets its turn when there is one. The silent branch stays until
-    /// Timer B, cancelled as soon as it shows life.
-    pub(super) fn answer_timeout(&mut self, turn: &mut Turn<'_>, id: Id) {
-        let Some(client) = self.clients.get_mut(id) else { return };
-        client.deadlines.answer_at = super::deadlines::NEVER;
-        let server = client.server;
-        let cancelled = self.servers.get(server).is_some_and(|server| server.context.cancelled);
-        if !cancelled && !self.has_next_target(turn, server) {
-            return;
-        }
-        self.stats.answer_timeouts += 1;
-        if let Some(client) = self.clients.get_mut(id) {
-            client.deadlines.retransmit_at = super::deadlines::NEVER;
-            client.cancel = Cancel::Wanted;
-            if let Some(destination) = client.destination {
-                turn.policy.table.states().count_failed(destination.state());
-            }
-        }
-        self.no_longer_pending(id);
-        self.note_timeout(server);
-        self.advance_from(turn, id, server, true);
-    }
-
-    fn note_timeout(&mut self, server: Id) {
-        if let Some(server) = self.servers.get_mut(server) {
-            server.context.timed_out = true;
+    pub(super) fn note_lost(&mut self, server: Id, lost: Lost) {
+        let Some(context) = self.servers.get_mut(server).map(|server| &mut server.context) else { return };
+        match lost {
+            Lost::TimedOut => context.timed_out = true,
+            Lost::Unreachable => context.unreachable = true,
         }
     }
 
-    /// Gives the branch's load back and counts its failure, if it is one of the destination's.
-    fn release_branch(&mut self, turn: &Turn<'_>, id: Id, failed: bool) {
-        let states = turn.policy.table.states();
-        let Some(client) = self.clients.get_mut(id) else { return };
-        if let Some(token) = client.token.take() {
-            states.release(token);
-        }
-        if let Some(destination) = client.destination.filter(|_| failed && client.is_pending) {
-            states.count_failed(destination.state());
+    /// The destination of branch `id`, when the branch could still decide its request.
+    fn decides(&self, id: Id) -> Option<DestinationId> {
+        self.clients.get(id).filter(|client| client.is_pending).and_then(|client| client.destination)
+    }
+
+    /// Gives the branch's load back.
+    pub(super) fn release_branch(&mut self, turn: &Turn<'_>, id: Id) {
+        if let Some(token) = self.take_token(id) {
+            turn.policy.table.states().release(token);
         }
     }
 
-    fn no_longer_pending(&mut self, id: Id) {
+    pub(super) fn no_longer_pending(&mut self, id: Id) {
         let Some(client) = self.clients.get_mut(id) else { return };
         let was = core::mem::replace(&mut client.is_pending, false);
         if let Some(server) = self.servers.get_mut(client.server) {
@@ -183,9 +189,19 @@ impl Proxy {
         }
     }
 
-    fn set_of<'p>(&self, turn: &Turn<'p>, server: Id) -> Option<&'p Set> {
+    pub(super) fn set_of<'p>(&self, turn: &Turn<'p>, server: Id) -> Option<&'p Set> {
         let set = self.servers.get(server)?.context.set?;
         turn.policy.table.set(set)
+    }
+
+    /// The set that the destination of branch `id` is of, else the one in force for its request.
+    fn set_of_branch<'p>(&self, turn: &Turn<'p>, id: Id) -> Option<&'p Set> {
+        let client = self.clients.get(id)?;
+        let destination = client.destination.and_then(|destination| turn.policy.table.destination(destination));
+        match destination {
+            Some(destination) => turn.policy.table.set(destination.set),
+            None => self.set_of(turn, client.server),
+        }
     }
 
     /// RFC 3261 §16.7 item 6: whether `new` is better than `old`: 6xx first, else the lower class; within 4xx what tells the
@@ -263,61 +279,6 @@ impl Proxy {
         }
     }
 
-    /// Starts the next branch by the same steps as the first one, from the stored request.
-    fn try_next(&mut self, turn: &mut Turn<'_>, id: Id) -> bool {
-        while let Some(hop) = self.next_target(turn, id) {
-            let Some(server) = self.servers.get_mut(id) else { return false };
-            let (source, socket) = (server.source, server.socket);
-            let Some(request) = server.request.take() else { return false };
-            let started = self.start_again(turn, id, &request, source, socket, hop);
-            match self.servers.get_mut(id) {
-                Some(server) => server.request = Some(request),
-                None => self.buffers.give(request),
-            }
-            if started {
-                return true;
-            }
-        }
-        false
-    }
-
-    fn start_again(
-        &mut self,
-        turn: &mut Turn<'_>,
-        id: Id,
-        request: &[u8],
-        source: std::net::SocketAddr,
-        socket: super::SocketId,
-        hop: Hop,
-    ) -> bool {
-        let message = scan(request);
-        let Start::Request(method) = message.head.start else { return false };
-        let Ok(incoming) = Incoming::read(&message, method, source, socket) else { return false };
-        let Ok(plan) = Plan::new(&message, &self.names, &self.keys) else { return false };
-        self.start_branch(turn, id, &incoming, &plan, hop).is_ok()
-    }
-
-    /// The next target that is there and available now: states are looked at when a target's turn comes, not when it was chosen.
-    pub(super) fn next_target(&mut self, turn: &Turn<'_>, server: Id) -> Option<Hop> {
-        let table = &turn.policy.table;
-        let context = &mut self.servers.get_mut(server)?.context;
-        while let Some(target) = context.targets.get(usize::from(context.tried)).copied() {
-            let address = open_target(table, &context.targets, usize::from(context.tried));
-            context.tried += 1;
-            if let Some(address) = address {
-                return Some(Hop { address, destination: Some(target) });
-            }
-        }
-        None
-    }
-
-    fn has_next_target(&self, turn: &Turn<'_>, server: Id) -> bool {
-        let table = &turn.policy.table;
-        let Some(context) = self.servers.get(server).map(|server| &server.context) else { return false };
-        let mut rest = usize::from(context.tried)..context.targets.len();
-        rest.any(|place| open_target(table, &context.targets, place).is_some())
-    }
-
     /// RFC 3261 §16.10, §16.7 item 10: cancels what is pending. `by_caller`: a CANCEL came, so no new target is tried.
     pub(super) fn cancel_call(&mut self, turn: &mut Turn<'_>, server: Id, by_caller: bool) {
         let Some(context) = self.servers.get_mut(server).map(|server| &mut server.context) else { return };
@@ -341,12 +302,15 @@ impl Proxy {
         let (best, challenges, ends) = (context.best.take(), context.challenges.take(), context.ends.take());
         let (cancelled, timed_out) = (context.cancelled, context.timed_out);
         let unreachable = context.unreachable && context.set.is_none();
+        let full =
+            context.no_room && context.branches.is_empty() && context.sent == 0 && context.sent_before.is_empty();
         // RFC 3261 §16.8: what rang too long is a 408, or what a 6xx said, whatever is left to try.
         let unavailable = unavailable.filter(|_| !context.gives_up);
         // RFC 3261 §16.7 item 6: a 6xx is never replaced.
         let moves_on =
             |status: Status| status.code() < 600 && set.is_some_and(|set| set.failover_codes.contains(status.code()));
         let status = best.as_ref().map(|(status, _)| *status);
+        self.stats.no_room += u64::from(full && !cancelled);
         match (&best, status) {
             (_, None) if cancelled && invite => self.answer(turn, id, Status::REQUEST_TERMINATED, ""),
             (_, status) if unavailable.is_some() && status.is_none_or(moves_on) && (invite || !timed_out) => {
@@ -371,7 +335,7 @@ impl Proxy {
         give(&mut self.buffers, challenges);
         // A challenged BYE comes again with credentials; any other answer, or none, ends the call (RFC 3261 §15.1.1).
         if let Some((dialog, tag)) = ends.filter(|_| !status.is_some_and(|status| matches!(status.code(), 401 | 407))) {
-            self.dialogs.end_leg(dialog, tag, turn.policy.table.states(), &mut self.wheel);
+            self.end_leg(turn, dialog, tag);
         }
     }
 
@@ -380,15 +344,4 @@ impl Proxy {
         retry_after(retry_after_s, &mut self.scratch);
         self.answer_with_scratch(turn, id, Status::SERVICE_UNAVAILABLE, "");
     }
-}
-
-/// Where the target at `place` is, when its turn may come: it is there and available now, and no earlier one is at
-/// the same address.
-/// RFC 3261 §16.5: a target is tried once, also when a set names it twice.
-fn open_target(table: &Table, targets: &[DestinationId], place: usize) -> Option<SocketAddr> {
-    let (earlier, rest) = targets.split_at_checked(place)?;
-    let destination = table.destination(*rest.first()?)?;
-    let same = |other: &DestinationId| table.destination(*other).is_some_and(|it| it.address == destination.address);
-    let open = table.states().is_available(destination.state) && !earlier.iter().any(same);
-    open.then_some(destination.address)
 }

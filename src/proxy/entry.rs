@@ -9,6 +9,7 @@ use super::transaction::{
 };
 use crate::dispatcher::{DestinationId, LoadToken, SetId, Targets};
 use crate::sip::Status;
+use crate::time::Instant;
 use smallvec::SmallVec;
 use std::net::SocketAddr;
 
@@ -101,13 +102,14 @@ impl ClientMachine {
         )
     }
 
+    /// Whether no response at all came yet.
+    pub(crate) const fn is_unheard(self) -> bool {
+        matches!(self, Self::Invite(invite_client::State::Calling) | Self::NonInvite(non_invite_client::State::Trying))
+    }
+
     /// Whether no final response came yet.
     pub(crate) const fn is_unanswered(self) -> bool {
-        self.is_proceeding()
-            || matches!(
-                self,
-                Self::Invite(invite_client::State::Calling) | Self::NonInvite(non_invite_client::State::Trying)
-            )
+        self.is_proceeding() || self.is_unheard()
     }
 }
 
@@ -134,12 +136,18 @@ pub(crate) struct Server {
 /// RFC 3261 §16.6, §16.7: the branches of one request and the best response so far.
 #[derive(Debug, Default)]
 pub(crate) struct ResponseContext {
-    /// The set that it was dispatched to; `None` when its Route or Request-URI said where it goes.
+    /// The set that its targets are of; `None` when its Route or Request-URI said where it goes.
     pub(crate) set: Option<SetId>,
+    /// How many sets of the fallback chain it has entered.
+    pub(crate) sets: u8,
     /// The target set, in order.
     pub(crate) targets: Targets,
     /// How many of them were tried or passed over.
     pub(crate) tried: u8,
+    /// Which of them got the request, one bit for each place.
+    pub(crate) sent: u32,
+    /// Targets of earlier sets of the chain that got the request.
+    pub(crate) sent_before: SmallVec<[DestinationId; 4]>,
     /// Client transactions that exist.
     pub(crate) branches: SmallVec<[Id; 2]>,
     /// How many of them may still bring the final response.
@@ -152,6 +160,8 @@ pub(crate) struct ResponseContext {
     pub(crate) timed_out: bool,
     /// A branch could not be sent.
     pub(crate) unreachable: bool,
+    /// A target had no room for another call.
+    pub(crate) no_room: bool,
     /// The caller sent CANCEL.
     pub(crate) cancelled: bool,
     /// No new branches: a 6xx came (RFC 3261 §16.7 item 5), or Timer C fired.
@@ -162,6 +172,8 @@ pub(crate) struct ResponseContext {
     pub(crate) dialog: Option<Id>,
     /// The dialog, and the hash of the far tag, that this BYE ends.
     pub(crate) ends: Option<(Id, u32)>,
+    /// The dialog whose session timer a 2xx to this re-INVITE or UPDATE sets anew (RFC 4028).
+    pub(crate) refreshes: Option<Id>,
     /// An initial INVITE that was dispatched: it counts as a call.
     pub(crate) is_call: bool,
 }
@@ -205,5 +217,7 @@ pub(crate) struct Client {
     pub(crate) cancel: Cancel,
     /// Whether its final response is still waited for before the context may go on: not after it was given up.
     pub(crate) is_pending: bool,
+    /// When it was sent first.
+    pub(crate) sent_at: Instant,
     pub(crate) deadlines: Deadlines,
 }

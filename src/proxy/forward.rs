@@ -5,9 +5,9 @@ use super::branch::{BranchText, CookieText};
 use super::request::Incoming;
 use super::route::Plan;
 use super::settings::SocketId;
-use crate::dispatcher::DestinationId;
+use crate::dispatcher::{DestinationId, HeaderName};
 use crate::limits;
-use crate::sip::{Span, push_number};
+use crate::sip::{Message, Scheme, Span, Uri, push_number};
 use std::net::SocketAddr;
 
 /// Where a branch goes.
@@ -25,6 +25,10 @@ pub(super) struct Parts<'a> {
     pub(super) socket: SocketId,
     /// The dialog cookie for our Record-Route.
     pub(super) cookie: Option<CookieText>,
+    /// The URI of its destination, when the Request-URI is to become that.
+    pub(super) target: Option<&'a [u8]>,
+    /// A header line for the destination, with its attrs.
+    pub(super) attrs: Option<(HeaderName, &'a str)>,
 }
 
 impl Proxy {
@@ -37,11 +41,11 @@ impl Proxy {
     pub(super) fn write_request(&mut self, incoming: &Incoming<'_>, plan: &Plan, parts: &Parts<'_>, out: &mut Vec<u8>) {
         let message = incoming.message;
         self.splice.clear();
-        // RFC 3261 §18.2.1: before anything else, where it came from.
-        incoming.stamp.apply(&mut self.splice, &incoming.via);
-        self.edit_start_line(incoming, plan);
+        self.edit_start_line(incoming, plan, parts.target);
         self.insert_lines(incoming, parts);
         self.insert_via(incoming, parts);
+        // RFC 3261 §18.2.1: where it came from.
+        incoming.stamp.apply(&mut self.splice, &incoming.via);
         self.edit_max_forwards(incoming);
         self.edit_max_breadth(incoming);
         plan.cuts.iter().for_each(|cut| self.splice.remove(*cut));
@@ -52,11 +56,15 @@ impl Proxy {
     }
 
     /// RFC 3261 §16.6 item 2: the Request-URI. Untouched but for what §16.4 and a strict next hop ask for.
-    fn edit_start_line(&mut self, incoming: &Incoming<'_>, plan: &Plan) {
+    fn edit_start_line(&mut self, incoming: &Incoming<'_>, plan: &Plan, target: Option<&[u8]>) {
         let (message, head) = (incoming.message, &incoming.message.head);
-        match &plan.next {
+        let target = target.and_then(|target| Some((target, Uri::parse(target, Span::new(0, target.len()))?)));
+        match (&plan.next, target) {
+            (None, Some((target, uri))) => {
+                self.splice.replace_with(head.uri, |out| rewrite(target, &uri, message, plan, out));
+            }
             // RFC 3261 §16.6 item 6: the next hop is a strict router: its URI becomes the Request-URI.
-            Some(next) if !next.uri.has_param(message.bytes, b"lr") => {
+            (Some(next), _) if !next.uri.has_param(message.bytes, b"lr") => {
                 self.splice.replace_bytes(head.uri, message.text(next.text));
             }
             _ if plan.uri_text != head.uri => self.splice.replace_bytes(head.uri, message.text(plan.uri_text)),
@@ -103,6 +111,11 @@ impl Proxy {
                     record_route(names.record_route(incoming.socket), double, parts.cookie.as_ref(), lines);
                 }
             }
+            if let Some((name, attrs)) = parts.attrs {
+                [name.as_bytes(), b": ", attrs.as_bytes(), b"\r\n"]
+                    .iter()
+                    .for_each(|part| lines.extend_from_slice(part));
+            }
             if !head.max_forwards.is_set() {
                 // RFC 3261 §16.6 item 3: 70 when absent.
                 lines.extend_from_slice(b"Max-Forwards: 70\r\n");
@@ -134,6 +147,36 @@ impl Proxy {
     }
 }
 
+/// RFC 3261 §16.6 item 2: the URI of the destination in the place of the Request-URI, whose user part is kept when it has one. What
+/// may not stand in a Request-URI is left out (§19.1.1: headers and `method`).
+fn rewrite(target: &[u8], uri: &Uri, message: &Message<'_>, plan: &Plan, out: &mut Vec<u8>) {
+    let is_tel = plan.uri.scheme == Scheme::Tel;
+    out.extend_from_slice(if uri.scheme == Scheme::Sips { b"sips:" } else { b"sip:" });
+    let user = match plan.uri.user {
+        // RFC 3261 §19.1.6: the whole number with its parameters becomes the user part.
+        user if is_tel => message.text(Span { start: user.start, end: plan.uri_text.end }),
+        // With its password: all up to the `@`.
+        user if user.is_set() => message.text(Span { start: user.start, end: plan.uri.host.start - 1 }),
+        _ if uri.user.is_set() => &target[uri.user.start as usize..uri.host.start as usize - 1],
+        _ => b"",
+    };
+    out.extend_from_slice(user);
+    if !user.is_empty() {
+        out.push(b'@');
+    }
+    out.extend_from_slice(&target[uri.host.start as usize..uri.params.start as usize]);
+    for param in uri.params.of(target).split(|byte| *byte == b';').filter(|param| !param.is_empty()) {
+        let name = param.split(|byte| *byte == b'=').next().unwrap_or_default();
+        if !name.eq_ignore_ascii_case(b"method") {
+            out.push(b';');
+            out.extend_from_slice(param);
+        }
+    }
+    if is_tel && !uri.has_param(target, b"user") {
+        out.extend_from_slice(b";user=phone");
+    }
+}
+
 /// RFC 3261 §16.6 item 4: our URI, with `lr`; `r2` marks one of two values, `did` names the dialog.
 fn record_route(start: &[u8], double: bool, cookie: Option<&CookieText>, out: &mut Vec<u8>) {
     out.extend_from_slice(start);
@@ -145,4 +188,42 @@ fn record_route(start: &[u8], double: bool, cookie: Option<&CookieText>, out: &m
         out.extend_from_slice(cookie);
     }
     out.extend_from_slice(b">\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::branch::Keys;
+    use super::super::names::Names;
+    use super::super::settings::Settings;
+    use super::*;
+    use crate::sip::scan;
+
+    fn rewritten(uri: &str, target: &str) -> String {
+        let text = format!("INVITE {uri} SIP/2.0\r\n\r\n");
+        let message = scan(text.as_bytes());
+        let plan = Plan::new(&message, &Names::new(&Settings::default()), &Keys::new(1)).unwrap();
+        let mut out = Vec::new();
+        let parsed = Uri::parse(target.as_bytes(), Span::new(0, target.len())).unwrap();
+        rewrite(target.as_bytes(), &parsed, &message, &plan, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_destinations_uri_gets_the_user_part_of_the_request() {
+        // RFC 3261 §16.6 item 2
+        for (uri, target, wanted) in [
+            ("sip:b@example.com;x=1", "sip:203.0.113.1:5080;transport=udp", "sip:b@203.0.113.1:5080;transport=udp"),
+            ("sip:b:pw@example.com:5070", "sip:[2001:db8::1]", "sip:b:pw@[2001:db8::1]"),
+            ("sip:b@example.com", "sip:gw@192.0.2.9", "sip:b@192.0.2.9"),
+            ("sip:example.com", "sip:gw:s@192.0.2.9", "sip:gw:s@192.0.2.9"),
+            ("sip:example.com", "sip:192.0.2.9", "sip:192.0.2.9"),
+            // RFC 3261 §19.1.1: neither headers nor a method in a Request-URI.
+            ("sip:b@x", "SIP:192.0.2.9;a;METHOD=INVITE;b=c?Subject=x", "sip:b@192.0.2.9;a;b=c"),
+            // RFC 3261 §19.1.6
+            ("tel:+1-555;phone-context=x", "sip:192.0.2.9;lr", "sip:+1-555;phone-context=x@192.0.2.9;lr;user=phone"),
+            ("tel:112", "sip:192.0.2.9;user=ip", "sip:112@192.0.2.9;user=ip"),
+        ] {
+            assert_eq!(rewritten(uri, target), wanted, "{uri} to {target}");
+        }
+    }
 }

@@ -9,7 +9,8 @@
 //! 4. due timers: [`Proxy::handle_timeout`]; then send the outbox and clear it.
 //!
 //! The rooms: `request` and `checks` (RFC 3261 §16.3), `route` (§16.4-16.5), `forward` (§16.6), `response` and `context`
-//! (§16.7), `server` and `client` (§17, driven by the tables in `transaction`), `dialog` (§12), `timeout` (§17 timers).
+//! (§16.7), `failover` (from target to target, set to set), `server` and `client` (§17, driven by the tables in `transaction`),
+//! `dialog` (§12: calls and their load), `evidence` (what calls show about destinations), `timeout` (§17 timers).
 //!
 //! Absent: sockets, a clock, seeds of its own, `Arc`, locks, async, DNS, and any allocation per message in the steady state.
 
@@ -22,7 +23,10 @@ mod context;
 mod deadlines;
 mod dialog;
 mod entry;
+mod evidence;
+mod failover;
 mod forward;
+mod hash_key;
 mod names;
 mod outbox;
 mod owner;
@@ -45,7 +49,7 @@ pub use owner::{ShardId, owner_of};
 pub use settings::*;
 pub use stats::{Defects, Stats};
 
-use crate::dispatcher::Random;
+use crate::dispatcher::{LoadToken, Random, StateIndex};
 use crate::limits;
 use crate::sip::{Splice, Start, scan};
 use crate::time::Instant;
@@ -98,6 +102,8 @@ pub struct Proxy {
     scratch: Vec<u8>,
     /// Server transactions without a final response.
     unanswered: usize,
+    /// Load tokens that client transactions hold.
+    branch_tokens: usize,
     draining: bool,
     stats: Stats,
     defects: Defects,
@@ -124,6 +130,7 @@ impl Proxy {
             splice: Splice::new(),
             scratch: Vec::with_capacity(limits::DATAGRAM_BYTES_MAX),
             unanswered: 0,
+            branch_tokens: 0,
             draining: false,
             stats: Stats::default(),
             defects: Defects::default(),
@@ -180,6 +187,21 @@ impl Proxy {
     #[must_use]
     pub fn dialogs(&self) -> usize {
         self.dialogs.len()
+    }
+
+    /// Load tokens that this shard holds: over all shards, the load of all destinations ([`States::total_load`]), or there is
+    /// drift. Counted, not looked up.
+    ///
+    /// [`States::total_load`]: crate::dispatcher::States::total_load
+    #[must_use]
+    pub const fn tokens(&self) -> usize {
+        self.branch_tokens + self.dialogs.tokens()
+    }
+
+    /// Whose load this shard holds, token by token, found where they are. For an audit: it visits every slot of every table.
+    pub fn live_tokens(&self) -> impl Iterator<Item = StateIndex> {
+        let branches = self.clients.iter().filter_map(|(_, client)| client.token.as_ref());
+        branches.map(LoadToken::state).chain(self.dialogs.live_tokens())
     }
 
     /// Bytes of stored messages.

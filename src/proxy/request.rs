@@ -1,5 +1,6 @@
 //! A request comes in: retransmission, CANCEL, ACK, or a new one that is checked, routed and forwarded.
 
+use super::failover::Choice;
 use super::forward::Hop;
 use super::route::Plan;
 use super::rules::Facts;
@@ -7,7 +8,7 @@ use super::settings::{Action, PreloadedRoute, SocketId};
 use super::slab::Id;
 use super::transaction::ServerEvent;
 use super::{Datagram, Proxy, Turn};
-use crate::dispatcher::{Algorithm, Destination, HashInput, Input, Set, SetId, Table, Targets};
+use crate::dispatcher::{Destination, Set, Table};
 use crate::sip::{Defect, Message, Method, NameAddr, Stamp, Status, Via};
 use std::net::SocketAddr;
 
@@ -192,17 +193,12 @@ impl Proxy {
 
     /// A new request for a set: the whole target set at once, then the first branch (RFC 3261 §16.6).
     fn dispatch(&mut self, turn: &mut Turn<'_>, incoming: &Incoming<'_>, plan: &Plan, key: u64, set: &Set) {
-        let mut targets = Targets::new();
-        let hash_key = match set.algorithm {
-            Algorithm::Hash(HashInput::CallId) => incoming.message.call_id(),
-            _ => &[],
-        };
-        set.select(turn.policy.table.states(), &Input { hash_key }, &mut self.random, &mut targets);
-        if targets.is_empty() {
+        let choice = self.choose(turn, incoming, plan, set);
+        if choice.targets.is_empty() {
             self.stats.no_destination += 1;
-            return self.refuse_for_now(turn, incoming, set.retry_after_s);
+            return self.refuse_for_now(turn, incoming, choice.set.retry_after_s);
         }
-        let Some(id) = self.open(turn, incoming, plan, key, Some((set.id, targets))) else { return };
+        let Some(id) = self.open(turn, incoming, plan, key, Some(&choice)) else { return };
         let hop = self.next_target(turn, id);
         self.first_branch(turn, id, incoming, plan, hop);
     }
@@ -227,7 +223,7 @@ impl Proxy {
         incoming: &Incoming<'_>,
         plan: &Plan,
         key: u64,
-        dispatched: Option<(SetId, Targets)>,
+        dispatched: Option<&Choice<'_>>,
     ) -> Option<Id> {
         let Some(id) = self.insert_server(turn, incoming, key) else {
             self.refuse_full(turn, incoming);
@@ -240,14 +236,15 @@ impl Proxy {
         }
         let is_call = dispatched.is_some() && incoming.method == Method::Invite;
         self.stats.calls += u64::from(is_call);
-        let cookie = plan.cookie.filter(|_| incoming.in_dialog());
+        let cookie = self.dialog_of(incoming, plan);
         let ends = cookie.and_then(|dialog| self.join_dialog(turn, incoming, dialog));
         if let Some(server) = self.servers.get_mut(id) {
             let context = &mut server.context;
             context.is_call = is_call;
             context.ends = ends;
-            if let Some((set, targets)) = dispatched {
-                (context.set, context.targets) = (Some(set), targets);
+            context.refreshes = cookie.filter(|_| matches!(incoming.method, Method::Invite | Method::Update));
+            if let Some(Choice { set, targets, sets }) = dispatched {
+                (context.set, context.targets, context.sets) = (Some(set.id), *targets, *sets);
             }
         }
         if incoming.method == Method::Invite {
@@ -270,18 +267,24 @@ impl Proxy {
         true
     }
 
+    /// The dialog of an in-dialog request; one whose cookie names none of ours is counted.
+    fn dialog_of(&mut self, incoming: &Incoming<'_>, plan: &Plan) -> Option<Id> {
+        let named = plan.cookie.filter(|_| incoming.in_dialog())?;
+        let belongs = self.dialogs.belongs(named, self.call_hash(incoming.message));
+        self.stats.dialog_misses += u64::from(!belongs);
+        belongs.then_some(named)
+    }
+
     /// An in-dialog request refreshes its dialog; a BYE names what ends when it is answered.
     fn join_dialog(&mut self, turn: &Turn<'_>, incoming: &Incoming<'_>, dialog: Id) -> Option<(Id, u32)> {
         let message = incoming.message;
-        if !self.dialogs.belongs(dialog, self.call_hash(message)) {
-            self.stats.dialog_misses += 1;
-            return None;
-        }
+        let [from, to] = [incoming.from.tag, incoming.to.tag].map(|tag| self.tag_hash(message.text(tag)));
         if incoming.method == Method::Bye {
-            let tags = [incoming.from.tag, incoming.to.tag].map(|tag| self.tag_hash(message.text(tag)));
-            return self.dialogs.leg(dialog, tags).map(|tag| (dialog, tag));
+            return self.dialogs.leg(dialog, [from, to]).map(|tag| (dialog, tag));
         }
-        self.dialogs.refresh(dialog, turn.now + self.settings.dialog.confirmed);
+        // Who goes on in the dialog has got its 2xx, even if the ACK was lost on its way to us.
+        self.dialogs.acknowledge(dialog, to);
+        self.dialogs.refresh(turn.now, dialog, &self.settings.dialog);
         None
     }
 

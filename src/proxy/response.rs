@@ -1,10 +1,12 @@
 //! A response comes in: by its top Via to its client transaction, and from there to the response context (RFC 3261 §16.7).
 
 use super::entry::{Cancel, Purpose};
+use super::evidence;
 use super::slab::Id;
 use super::transaction::{Actions, ClientEvent};
 use super::{Proxy, Turn};
-use crate::sip::{Message, Status, Via};
+use crate::sip::{Message, Span, Status, Via, fields_in, header_is};
+use memchr::memchr2_iter;
 
 /// A response of one of our branches.
 pub(super) struct Answer<'a> {
@@ -61,6 +63,7 @@ impl Proxy {
             status if status.is_success() => ClientEvent::Success,
             _ => ClientEvent::Failure,
         };
+        self.note_first(turn, id, answer.status);
         // Late and repeated responses that the state does not expect end here.
         let Some(actions) = self.client_event(turn, id, event) else { return };
         if actions.has(Actions::ACK) {
@@ -75,5 +78,52 @@ impl Proxy {
             }
         }
         self.settle_client(turn, id);
+    }
+    /// How long the dispatcher's choice took to answer an INVITE at all.
+    fn note_first(&self, turn: &Turn<'_>, id: Id, status: Status) {
+        let Some(client) = self.clients.get(id).filter(|client| client.machine.is_unheard()) else { return };
+        if let Some(destination) = client.destination.filter(|_| client.machine.is_invite()) {
+            let waited = turn.now.saturating_since(client.sent_at);
+            evidence::first_response(turn.policy.table.states(), destination, status, waited);
+        }
+    }
+}
+
+/// The interval in Session-Expires, seconds (RFC 4028 §4); 0 without one. Its name has an x in each spelling, and few others have:
+/// that is quicker to look for than the name line by line.
+pub(super) fn session_interval_s(message: &Message<'_>) -> u32 {
+    const BEFORE_X: usize = "session-e".len();
+    let (bytes, start, end) = (message.bytes, message.head.headers as usize, message.head.headers_end as usize);
+    for at in memchr2_iter(b'x', b'X', &bytes[start..end]).map(|at| start + at) {
+        let name = match bytes[at - 1] {
+            b'\n' => at,
+            b'e' | b'E' if at >= start + BEFORE_X && bytes[at - BEFORE_X - 1] == b'\n' => at - BEFORE_X,
+            _ => continue,
+        };
+        let field = fields_in(bytes, Span::new(name, end)).next();
+        if let Some(field) = field.filter(|field| header_is(message.text(field.name), b"session-expires")) {
+            return evidence::leading_number(message.text(field.value));
+        }
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::scan;
+
+    #[test]
+    fn the_session_interval_is_read_in_every_spelling_of_its_header() {
+        // RFC 4028 §4
+        let seconds = |lines: &str| {
+            let text = format!("SIP/2.0 200 OK\r\nServer: x\r\n{lines}Supported: timer\r\n\r\nSession-Expires: 7\r\n");
+            session_interval_s(&scan(text.as_bytes()))
+        };
+        assert_eq!(seconds("Session-Expires: 1800;refresher=uas\r\n"), 1800);
+        assert_eq!(seconds("x:90\r\n"), 90);
+        assert_eq!(seconds("session-EXPIRES :\r\n 4000 ; refresher=uac\r\n"), 4000);
+        assert_eq!(seconds("X-Session-Expires: 5\r\nSubject: Session-Expires: 5\r\n"), 0);
+        assert_eq!(seconds(""), 0);
     }
 }

@@ -57,6 +57,7 @@ impl Plan {
     ///
     /// # Errors
     /// [`Defect::RequestUri`], [`Defect::Scheme`] and [`Defect::Route`] when these parts cannot be used.
+    #[inline]
     pub(crate) fn new(message: &Message<'_>, names: &Names, keys: &Keys) -> Result<Self, Defect> {
         let bytes = message.bytes;
         let uri = Uri::parse(bytes, message.head.uri).ok_or(Defect::RequestUri)?;
@@ -79,7 +80,9 @@ impl Plan {
         if uri.headers.is_set() {
             return Err(Defect::RequestUri);
         }
-        plan.strip_maddr(bytes, names);
+        if !uri.params.is_empty() {
+            plan.strip_maddr(bytes, names);
+        }
         if message.head.route.is_set() {
             let mut values = routes(message)?;
             plan.undo_strict(bytes, names, keys, &mut values)?;

@@ -5,6 +5,7 @@ use super::deadlines::{Deadlines, NEVER, Owner};
 use super::entry::{ResponseContext, Server, ServerMachine};
 use super::reject::server_line;
 use super::request::Incoming;
+use super::settings::{DialogLifetimes, Settings};
 use super::slab::Id;
 use super::transaction::{Actions, ServerEvent, invite_server, non_invite_server};
 use super::{Proxy, Turn};
@@ -202,10 +203,13 @@ impl Proxy {
             give(&mut self.buffers, buffer);
         }
         if let Some((dialog, tag)) = context.ends {
-            self.dialogs.end_leg(dialog, tag, turn.policy.table.states(), &mut self.wheel);
+            let ended = self.dialogs.end_leg(dialog, tag, turn.policy.table.states(), &mut self.wheel);
+            self.stats.dialogs_ended += u64::from(ended);
         }
         if let Some(dialog) = context.dialog {
-            self.dialogs.leave_transaction(dialog, turn.policy.table.states(), &mut self.wheel);
+            let Settings { dialog: DialogLifetimes { no_ack, .. }, timers, .. } = &self.settings;
+            let ack_by = turn.now + no_ack.saturating_sub(timers.transaction_timeout());
+            self.dialogs.leave_transaction(dialog, ack_by, turn.policy.table.states(), &mut self.wheel);
         }
     }
 }

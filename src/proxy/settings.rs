@@ -74,11 +74,18 @@ pub struct DialogLifetimes {
     pub early: Duration,
     /// An established call without BYE, counted from the last in-dialog request.
     pub confirmed: Duration,
+    /// A 2xx whose ACK never passed: its caller is gone, and the callee, who sends BYE after 64*T1 (RFC 3261 §13.3.1.4), has had
+    /// its time. Counted from the 2xx; it is at least 64*T1.
+    pub no_ack: Duration,
 }
 
 impl Default for DialogLifetimes {
     fn default() -> Self {
-        Self { early: Duration::from_secs(300), confirmed: Duration::from_secs(12 * 3600) }
+        Self {
+            early: Duration::from_secs(300),
+            confirmed: Duration::from_secs(12 * 3600),
+            no_ack: Duration::from_secs(40),
+        }
     }
 }
 

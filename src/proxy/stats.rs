@@ -50,6 +50,10 @@ counters! {
         refused_draining,
         /// Requests whose set had no destination available.
         no_destination,
+        /// Calls refused because no target had room for them: `maxload` or calls per second.
+        no_room,
+        /// Requests that went on to the fallback of their set.
+        fallbacks,
         /// Requests that no rule takes.
         unrouted,
         /// Requests whose next hop is a name or an address that no listen socket reaches.
@@ -58,8 +62,14 @@ counters! {
         loops,
         /// Dialogs created.
         dialogs_created,
-        /// Dialogs that ended by their lifetime instead of BYE.
+        /// Dialogs that a 2xx made a call of: each ends once, as one of the next three.
+        dialogs_confirmed,
+        /// Calls whose last leg ended by BYE.
+        dialogs_ended,
+        /// Calls that ended by their lifetime or their session timer (RFC 4028) instead of BYE.
         dialogs_expired,
+        /// Calls given up because nobody acknowledged their 2xx.
+        dialogs_unacked,
         /// In-dialog requests whose cookie names no dialog of ours; they follow their Route all the same.
         dialog_misses,
         /// 2xx beyond `limits::FORKS_MAX` tags in one dialog.

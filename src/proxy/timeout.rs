@@ -1,5 +1,6 @@
 //! Time passes, and sends fail: what is due is done.
 
+use super::context::Lost;
 use super::deadlines::{NEVER, Owner};
 use super::dialog::State;
 use super::entry::{Cancel, Purpose};
@@ -54,7 +55,7 @@ impl Proxy {
             return;
         }
         if let Some(actions) = self.client_event(&mut turn, id, ClientEvent::TransportError) {
-            self.client_failed(&mut turn, id, actions, false);
+            self.client_failed(&mut turn, id, actions, Lost::Unreachable);
         }
     }
 
@@ -112,7 +113,7 @@ impl Proxy {
             return self.timer_c(turn, id);
         }
         if let Some(actions) = self.client_event(turn, id, ClientEvent::Timeout) {
-            self.client_failed(turn, id, actions, true);
+            self.client_failed(turn, id, actions, Lost::TimedOut);
         }
     }
 
@@ -120,7 +121,7 @@ impl Proxy {
     fn timer_c(&mut self, turn: &mut Turn<'_>, id: Id) {
         let cancel = self.clients.get(id).map(|client| client.cancel);
         if matches!(cancel, Some(Cancel::Sent(_))) {
-            self.branch_lost(turn, id, true);
+            self.branch_lost(turn, id, Lost::TimedOut);
             return self.remove_client(turn, id);
         }
         self.stats.timer_c += 1;
@@ -131,11 +132,11 @@ impl Proxy {
         self.cancel_branch(turn, id);
     }
 
-    fn client_failed(&mut self, turn: &mut Turn<'_>, id: Id, actions: Actions, timed_out: bool) {
+    fn client_failed(&mut self, turn: &mut Turn<'_>, id: Id, actions: Actions, lost: Lost) {
         let is_branch = self.clients.get(id).is_some_and(|client| client.purpose == Purpose::Branch);
         if actions.has(Actions::FAIL) && is_branch {
-            self.stats.transaction_timeouts += u64::from(timed_out);
-            self.branch_lost(turn, id, timed_out);
+            self.stats.transaction_timeouts += u64::from(lost == Lost::TimedOut);
+            self.branch_lost(turn, id, lost);
         }
         self.settle_client(turn, id);
     }
@@ -144,6 +145,12 @@ impl Proxy {
         let Some(id) = self.dialogs.at(index) else { return self.stats.bugs += 1 };
         let Some(dialog) = self.dialogs.get_mut(id) else { return };
         dialog.deadlines.fired();
+        let states = turn.policy.table.states();
+        if dialog.deadlines.answer_at <= turn.now {
+            dialog.deadlines.answer_at = NEVER;
+            self.stats.dialogs_unacked += u64::from(self.dialogs.end_unacked(id, states, &mut self.wheel));
+        }
+        let Some(dialog) = self.dialogs.get_mut(id) else { return };
         if dialog.deadlines.timeout_at <= turn.now {
             match (dialog.state, dialog.transaction) {
                 (State::Early, Some(server)) => {
@@ -152,11 +159,10 @@ impl Proxy {
                     self.stats.timer_c += 1;
                     self.cancel_call(turn, server, false);
                 }
-                (State::Terminated, _) => dialog.deadlines.timeout_at = NEVER,
                 _ => {
                     self.stats.dialogs_expired += 1;
                     dialog.deadlines.timeout_at = NEVER;
-                    self.dialogs.terminate(id, turn.policy.table.states(), &mut self.wheel);
+                    self.dialogs.terminate(id, states, &mut self.wheel);
                 }
             }
         }

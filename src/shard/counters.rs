@@ -60,6 +60,8 @@ counters! {
         pending_transactions,
         /// Dialogs.
         dialogs,
+        /// Load tokens: over all shards, the load of all destinations, or there is drift.
+        tokens,
         /// Bytes of stored messages.
         stored_bytes,
     }
@@ -84,6 +86,7 @@ impl Snapshot {
             transactions: proxy.transactions() as u64,
             pending_transactions: proxy.pending_transactions() as u64,
             dialogs: proxy.dialogs() as u64,
+            tokens: proxy.tokens() as u64,
             stored_bytes: proxy.stored_bytes() as u64,
         };
         Self { io: *io, levels, proxy: *proxy.stats(), defects: *proxy.defects() }

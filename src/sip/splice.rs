@@ -63,6 +63,10 @@ impl Splice {
 
     fn push(&mut self, at: Span, text_start: usize) {
         let edit = Edit { at, text: Span::new(text_start, self.text.len()) };
+        // Changes mostly come in the order of their places.
+        if self.edits.last().is_none_or(|last| last.at.start <= at.start) {
+            return self.edits.push(edit);
+        }
         let place = self.edits.iter().rposition(|other| other.at.start <= at.start).map_or(0, |index| index + 1);
         self.edits.insert(place, edit);
     }

@@ -50,6 +50,7 @@ impl Siplane {
         let end = Instant::now() + SHUTDOWN_TIMEOUT + SHUTDOWN_SLACK;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
+                assert!(!self.log().contains("drifted"), "{}", self.log());
                 return status;
             }
             assert!(Instant::now() < end, "process {id} still runs after {SHUTDOWN_TIMEOUT:?} and {SHUTDOWN_SLACK:?}");

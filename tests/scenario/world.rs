@@ -4,7 +4,7 @@
 //! [`World::nothing_left`]. Hosts: the proxy is 192.0.2.1:5060 (and [2001:db8::1]:5060), callers are 198.51.100.x, destinations
 //! of set 1 are 203.0.113.1, .2, .3.
 
-use siplane::dispatcher::{Algorithm, DestinationSpec, Exhausted, FailoverCodes, SetId, SetSpec, Table};
+use siplane::dispatcher::{Algorithm, DestinationSpec, SetId, SetSpec, Table};
 use siplane::proxy::{Datagram, Listen, Outbox, Policy, Proxy, Rule, Settings, ShardId, SocketId, Transport};
 use siplane::time::Instant;
 use std::collections::VecDeque;
@@ -57,24 +57,10 @@ pub struct World {
 
 /// A set of these destinations with the config's defaults.
 pub fn set(algorithm: Algorithm, destinations: &[&str]) -> SetSpec {
-    let destination = |address: &&str| DestinationSpec {
-        duid: String::new(),
-        uri: format!("sip:{address}"),
-        address: address.parse().unwrap(),
-        weight: 1,
-        priority: 0,
-        disabled: false,
-    };
+    let destination = |address: &&str| DestinationSpec::new(format!("sip:{address}"), address.parse().unwrap());
     SetSpec {
-        id: SetId(1),
         name: "bridges".into(),
-        algorithm,
-        destinations: destinations.iter().map(destination).collect(),
-        failover_codes: FailoverCodes::standard(),
-        failover_limit: 4,
-        answer_timeout: Duration::from_secs(2),
-        exhausted: Exhausted::BestResponse,
-        retry_after_s: 0,
+        ..SetSpec::new(SetId(1), algorithm, destinations.iter().map(destination).collect())
     }
 }
 

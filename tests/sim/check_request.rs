@@ -5,7 +5,7 @@ use crate::clock::{T1, s};
 use crate::dialog::has_lr;
 use crate::lines::{all_values, first_line, has_to_tag, rest, server_key, stamped, text};
 use crate::message::{address_of, param, sent_by, uri_of};
-use siplane::dispatcher::Table;
+use siplane::dispatcher::{SetId, Table};
 use siplane::proxy::Transmit;
 use siplane::sip::{Message, scan};
 use siplane::time::Instant;
@@ -154,7 +154,15 @@ impl Checks {
         let target = target.ok_or_else(|| format!("{} is not in the set", out.destination))?;
         ensure(table.states().is_available(target.state), || format!("{} is not available", out.destination))?;
         let earlier: Vec<_> = context.branches.iter().map(|branch| &self.branches[branch]).collect();
-        ensure(earlier.len() < self.set.failover_limit, || String::from("more targets than failover_limit"))?;
+        let of_set = |branch: &&&Branch| {
+            let set = table.set(target.set).into_iter().flat_map(|set| &set.destinations);
+            set.into_iter().any(|destination| destination.address == branch.destination)
+        };
+        let tried = earlier.iter().filter(of_set).count();
+        ensure(tried < self.set.failover_limit, || String::from("more targets than failover_limit"))?;
+        // A fallback's turn comes when the set before has nothing left.
+        let left = context.available_first.saturating_sub(earlier.len() - tried);
+        ensure(target.set == SetId(1) || left == 0 || self.table_changes, || format!("{left} targets were left"))?;
         let twice = earlier.iter().any(|branch| branch.destination == out.destination);
         ensure(!twice, || format!("{} was tried already", out.destination))?;
         ensure(!context.cancelled, || String::from("a new branch after CANCEL"))?;

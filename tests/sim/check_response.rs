@@ -95,7 +95,7 @@ impl Checks {
         ensure(pending.is_none(), || {
             format!("{status} while {:?} is pending", pending.map(|branch| branch.destination))
         })?;
-        let wanted = context.available.min(self.set.failover_limit);
+        let wanted = context.available;
         // RFC 3261 §16.8: a call that has rung until Timer C gets no other target.
         let rang_too_long = context.method == "INVITE" && now.saturating_since(context.first_at) > ms(180_000);
         let all = branches.len() >= wanted || self.table_changes || rang_too_long;

@@ -8,7 +8,7 @@ use crate::clock::{T1, TIMEOUT};
 use crate::lines::{all_values, cseq_method, has_to_tag, popped, read, server_key, text};
 use crate::message::reply_address;
 use core::time::Duration;
-use siplane::dispatcher::{SetSpec, Table};
+use siplane::dispatcher::{Set, SetSpec, Table};
 use siplane::proxy::{Listen, SocketId, Transmit};
 use siplane::sip::{Start, scan};
 use siplane::time::Instant;
@@ -30,8 +30,10 @@ pub(crate) struct Context {
     pub(crate) first_at: Instant,
     /// Outside of a dialog: the dispatcher chooses its destination.
     pub(crate) is_new: bool,
-    /// Destinations that were available when it came.
+    /// Targets that there were when it came.
     pub(crate) available: usize,
+    /// Those of the first set among them.
+    pub(crate) available_first: usize,
     /// Branch values of what was forwarded for it.
     pub(crate) branches: Vec<String>,
     /// Responses received on its branches, without their top Via.
@@ -162,7 +164,8 @@ impl Checks {
             paths: vec![reply_to],
             at: now,
             first_at: self.contexts.get(&key).map_or(now, |known| known.first_at),
-            available: available(table),
+            available: available(table.sets(), table, self.set.failover_limit),
+            available_first: available(&table.sets()[..1], table, self.set.failover_limit),
             branches: Vec::new(),
             responses: HashSet::new(),
             cancelled: false,
@@ -259,8 +262,9 @@ impl Checks {
     }
 }
 
-/// Destinations of the table that may get new requests.
-pub(crate) fn available(table: &Table) -> usize {
-    let destinations = table.sets().iter().flat_map(|set| &set.destinations);
-    destinations.filter(|destination| table.states().is_available(destination.state)).count()
+/// Destinations of these sets that may get new requests, of each set at most `limit`.
+fn available(sets: &[Set], table: &Table, limit: usize) -> usize {
+    let open =
+        |set: &Set| set.destinations.iter().filter(|it| table.states().is_available(it.state)).count().min(limit);
+    sets.iter().map(open).sum()
 }

@@ -8,11 +8,41 @@ use crate::clock::TIMEOUT;
 use crate::dialog::{Dialog, Life};
 use crate::setup::CALLERS;
 use crate::world::World;
-use siplane::dispatcher::leaked_tokens;
+use siplane::dispatcher::{Destination, leaked_tokens};
 use siplane::proxy::{Proxy, Stats};
 use std::collections::HashSet;
 
 impl World {
+    /// After every step: what the shards say that they hold of load is the load.
+    pub(crate) fn check_drift(&self) {
+        let table = &self.policy.table;
+        let destinations = table.sets().iter().flat_map(|set| &set.destinations);
+        let load: u64 = destinations.map(|destination| table.states().load(destination.state)).sum();
+        let tokens: usize = self.proxies.iter().map(Proxy::tokens).sum();
+        if load != tokens as u64 {
+            self.fail(&format!("drift: load {load} with {tokens} tokens"));
+        }
+    }
+
+    /// The tokens that are found are those that were counted, and the load of their destination; gives the load of each.
+    fn check_tokens(&self) -> Vec<usize> {
+        let found: Vec<_> = self.proxies.iter().flat_map(Proxy::live_tokens).collect();
+        let table = &self.policy.table;
+        let at = |destination: &Destination| {
+            let tokens = found.iter().filter(|token| **token == destination.state).count();
+            let load = table.states().load(destination.state);
+            if load != tokens as u64 {
+                self.fail(&format!("drift: {} has load {load} with {tokens} tokens", destination.uri));
+            }
+            tokens
+        };
+        let loads: Vec<_> = table.sets().iter().flat_map(|set| &set.destinations).map(at).collect();
+        if loads.iter().sum::<usize>() != found.len() {
+            self.fail("tokens of unknown destinations");
+        }
+        loads
+    }
+
     /// At moments without transactions: the load of all destinations is the number of dialogs.
     pub(crate) fn check_quiet(&mut self) {
         let quiet = self.proxies.iter().all(|proxy| proxy.transactions() == 0);
@@ -22,13 +52,14 @@ impl World {
             if load != dialogs as u64 {
                 self.fail(&format!("load {load} with {dialogs} dialogs"));
             }
-            self.check_live_calls(dialogs);
+            let loads = self.check_tokens();
+            self.check_live_calls(dialogs, &loads);
         }
         self.was_quiet = quiet;
     }
 
     /// When nothing is on its way either: the proxy's dialogs are the calls that are up.
-    fn check_live_calls(&mut self, dialogs: usize) {
+    fn check_live_calls(&mut self, dialogs: usize, loads: &[usize]) {
         let still = self.network.flying() == 0 && self.agents.iter().all(|agent| agent.layer.is_idle());
         let callees = || self.agents[CALLERS..].iter().flat_map(|agent| &agent.dialogs);
         if !still || callees().any(|dialog| dialog.unacked.is_some()) {
@@ -38,6 +69,13 @@ impl World {
             callees().filter(|dialog| dialog.life != Life::Ended).map(|dialog| &dialog.call_id).collect();
         if up.len() != dialogs {
             self.fail(&format!("{dialogs} dialogs, but calls are up: {up:?}"));
+        }
+        for (agent, load) in self.agents[CALLERS..].iter().zip(loads) {
+            let live = agent.dialogs.iter().filter(|dialog| dialog.life != Life::Ended);
+            let calls = live.map(|dialog| &dialog.call_id).collect::<HashSet<_>>().len();
+            if calls != *load {
+                self.fail(&format!("load {load} with {calls} calls up"));
+            }
         }
         self.quiet_moments += u64::from(dialogs > 0);
     }
@@ -148,6 +186,8 @@ impl World {
         ensure(sum(|s| s.failovers) >= branches, || format!("{} failovers of {branches}", sum(|s| s.failovers)))?;
         ensure(sum(|s| s.bugs) == 0, || String::from("a bug was counted"))?;
         ensure(sum(|s| s.dialogs_expired) == 0, || String::from("a dialog expired"))?;
+        let (confirmed, ended) = (sum(|s| s.dialogs_confirmed), sum(|s| s.dialogs_ended) + sum(|s| s.dialogs_unacked));
+        ensure(confirmed == ended, || format!("{confirmed} dialogs confirmed, {ended} ended"))?;
         ensure(sum(|s| s.foreign_responses) == 0, || String::from("a response was taken for a foreign one"))
     }
 }

@@ -9,7 +9,7 @@ use crate::rng::Rng;
 use crate::setup::{CALLERS, Setup};
 use crate::world::{Operation, World};
 use core::time::Duration;
-use siplane::dispatcher::{Admin, Algorithm, Exhausted, HashInput};
+use siplane::dispatcher::{Admin, Algorithm, Exhausted, HashInput, HashKind};
 use siplane::time::Instant;
 
 /// What came of a seed: for the test that looks whether the random worlds try what they should.
@@ -19,6 +19,7 @@ pub(crate) struct Tally {
     pub(crate) judged: u64,
     pub(crate) answered: u64,
     pub(crate) failovers: u64,
+    pub(crate) fallbacks: u64,
     pub(crate) timer_c: u64,
     pub(crate) quiet_moments: u64,
 }
@@ -47,6 +48,7 @@ pub(crate) fn run(seed: u64) -> Tally {
     for proxy in &world.proxies {
         tally.answered += proxy.stats().calls_answered;
         tally.failovers += proxy.stats().failovers;
+        tally.fallbacks += proxy.stats().fallbacks;
         tally.timer_c += proxy.stats().timer_c;
     }
     tally
@@ -62,6 +64,7 @@ fn setup(seed: u64, rng: &mut Rng) -> Setup {
         shards: rng.pick(&[1, 2, 4, 8]),
         weather: Weather { loss, duplicates, detours, jitter_ms: rng.pick(&[0, 5, 40]) },
         failover_limit: rng.between(1, hosts.len() as u64) as usize,
+        fallback_from: (hosts.len() > 1 && rng.chance(30)).then(|| rng.between(1, hosts.len() as u64 - 1) as usize),
         hosts,
         ipv6: rng.chance(30),
         algorithm: rng.pick(&[
@@ -69,7 +72,7 @@ fn setup(seed: u64, rng: &mut Rng) -> Setup {
             Algorithm::Random,
             Algorithm::Priority,
             Algorithm::Weight,
-            Algorithm::Hash(HashInput::CallId),
+            Algorithm::Hash(HashInput::CallId, HashKind::Consistent),
         ]),
         exhausted: rng.pick(&[Exhausted::BestResponse, Exhausted::ServiceUnavailable]),
         answer_timeout: s(2),

@@ -29,6 +29,8 @@ pub(crate) struct Setup {
     pub(crate) more_failover_codes: Vec<u16>,
     /// Operators and reloads change the table while calls run.
     pub(crate) table_changes: bool,
+    /// Destinations from this one on are in a second set, the fallback of the first.
+    pub(crate) fallback_from: Option<usize>,
 }
 
 impl Setup {
@@ -46,6 +48,7 @@ impl Setup {
             answer_timeout: s(2),
             more_failover_codes: Vec::new(),
             table_changes: false,
+            fallback_from: None,
         }
     }
 
@@ -67,16 +70,26 @@ impl Setup {
         let mut failover_codes = FailoverCodes::standard();
         self.more_failover_codes.iter().for_each(|code| failover_codes.insert(*code));
         SetSpec {
-            id: SetId(1),
             name: String::from("all"),
-            algorithm: self.algorithm,
             destinations: (0..self.hosts.len()).map(|index| self.destination(index)).collect(),
             failover_codes,
             failover_limit: self.failover_limit,
             answer_timeout: self.answer_timeout,
             exhausted: self.exhausted,
             retry_after_s: 5,
+            ..SetSpec::new(SetId(1), self.algorithm, Vec::new())
         }
+    }
+
+    /// All sets of the table.
+    pub(crate) fn sets(&self) -> Vec<SetSpec> {
+        let mut first = self.set();
+        let Some(from) = self.fallback_from else { return vec![first] };
+        let destinations = first.destinations.split_off(from);
+        first.fallback = Some(SetId(2));
+        let second =
+            SetSpec { id: SetId(2), name: String::from("more"), destinations, fallback: None, ..first.clone() };
+        vec![first, second]
     }
 
     /// Callers first, then destinations.
@@ -104,11 +117,9 @@ impl Setup {
         let address = self.address(index, 5060);
         DestinationSpec {
             duid: format!("d{index}"),
-            uri: format!("sip:{address}"),
-            address,
             weight: 1 + index as u32,
             priority: -(index as i32),
-            disabled: false,
+            ..DestinationSpec::new(format!("sip:{address}"), address)
         }
     }
 }

@@ -57,7 +57,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(setup: Setup) -> Self {
-        let (settings, set, agents) = (setup.settings(), setup.set(), setup.agents());
+        let (settings, sets, agents) = (setup.settings(), setup.sets(), setup.agents());
         let start = Instant::from_nanos(0);
         let shard = |index| ShardId { index, count: setup.shards };
         let mut network = Network::new(setup.weather, setup.seed ^ 0x6e65_7477);
@@ -66,9 +66,9 @@ impl World {
         }
         let addresses = |(index, agent): (usize, &Agent)| [(agent.address(), index), (agent.second, index)];
         Self {
-            checks: Checks::new(settings.listen.clone(), set.clone(), setup.table_changes),
+            checks: Checks::new(settings.listen.clone(), sets[0].clone(), setup.table_changes),
             proxies: (0..setup.shards).map(|n| Proxy::new(settings.clone(), shard(n), setup.seed, start)).collect(),
-            policy: policy(Table::build(vec![set], None).expect("a good set")),
+            policy: policy(Table::build(sets, None).expect("a good set")),
             addresses: agents.iter().enumerate().flat_map(addresses).collect(),
             wakes: vec![None; agents.len()],
             agents,
@@ -175,6 +175,7 @@ impl World {
         } else {
             self.timers();
         }
+        self.check_drift();
         self.check_quiet();
     }
 
@@ -233,15 +234,16 @@ impl World {
         match operation {
             Operation::Admin(index, admin) => {
                 let table = &self.policy.table;
-                let destination = &table.set(SetId(1)).expect("the set").destinations[index];
-                table.states().set_admin(destination.state, admin, self.now);
+                let mut destinations = table.sets().iter().flat_map(|set| &set.destinations);
+                let state = destinations.nth(index).expect("a destination").state;
+                table.states().set_admin(state, admin, self.now);
             }
             Operation::Caller(index, host) => {
                 self.outage = true;
                 self.network.set_host(self.agents[index].address().ip(), host);
             }
             Operation::Reload => {
-                let table = Table::build(vec![self.checks.set.clone()], Some(&self.policy.table)).expect("a good set");
+                let table = Table::build(self.setup.sets(), Some(&self.policy.table)).expect("a good set");
                 self.policy = policy(table);
             }
         }

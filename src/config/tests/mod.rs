@@ -1,5 +1,6 @@
 //! What the tests share: the parts that every file needs, and all problems of a text as text.
 
+mod list;
 mod process;
 mod sets;
 mod shipped;
@@ -10,8 +11,15 @@ use super::*;
 const LISTEN: &str = "listen = [\"udp:127.0.0.1:5060\"]\n";
 const SET: &str = "[[set]]\nid = 1\ndestinations = [\"sip:127.0.0.11\"]\n";
 
+/// Any list file that a text names.
+const LIST: &str = "2 sip:127.0.0.21:5060 0 0 duid=a\n2 sip:127.0.0.22:5060\n";
+
+fn parse_beside_list(text: &str, list: &str) -> Result<Config, Problems> {
+    parse_with(text, "f", &|_| Ok(list.as_bytes().to_vec()))
+}
+
 fn config(text: &str) -> Config {
-    parse(text, "f").unwrap_or_else(|problems| panic!("{problems}\n{text}"))
+    parse_beside_list(text, LIST).unwrap_or_else(|problems| panic!("{problems}\n{text}"))
 }
 
 /// All problems of `text`, one per line.

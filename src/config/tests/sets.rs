@@ -1,7 +1,9 @@
 //! Problems of sets, destinations and rules, in the words that an operator reads.
 
 use super::*;
-use crate::dispatcher::{Algorithm, FailoverCodes, HashInput};
+use crate::dispatcher::{Algorithm, DestinationSpec, FailoverCodes, HashInput, HashKind, HeaderName, LoadChoice};
+use crate::dispatcher::{ProbeSpec, SetSpec};
+use crate::limits;
 
 /// A destination list and what is said about it.
 const DESTINATION_CASES: &[(&str, &str)] = &[
@@ -80,6 +82,35 @@ const DESTINATION_CASES: &[(&str, &str)] = &[
 ];
 
 #[test]
+fn how_a_destination_is_probed_is_checked() {
+    for (keys, expected) in [
+        ("probing = \"no\"", "f:4: set[0].destinations[0].probing: found \"no\", allowed: true, false, \"never\""),
+        (
+            "probing = true",
+            "f:2: warning: set[0]: found 1 destinations with probing or inactive, which nothing probes, allowed: interval_ms \
+             above 0 in [prober], or probe_interval_ms",
+        ),
+        (
+            "probe_interval_ms = 500, probe_timeout_ms = 500",
+            "f:4: warning: set[0].destinations[0].probe_timeout_ms: found 500, allowed: less than the probes' interval (500 ms), \
+             or they pile up",
+        ),
+        (
+            "ping_from = \"<sip:a>\"",
+            "f:4: set[0].destinations[0].ping_from: found \"<sip:a>\", allowed: a SIP URI without < and >, like \
+             sip:siplane@example.com",
+        ),
+        (
+            "attrs = \"a\\r\\nX: y\"",
+            "f:4: set[0].destinations[0].attrs: found \"a\\r\\nX: y\", allowed: a text on one line, at most 4096 bytes, like \
+             \"region=eu;rack=7\"",
+        ),
+    ] {
+        assert_eq!(destination_problems(&format!("[{{ uri = \"sip:127.0.0.11\", {keys} }}]")), expected);
+    }
+}
+
+#[test]
 fn destinations_are_checked() {
     for (list, expected) in DESTINATION_CASES {
         assert_eq!(destination_problems(list), *expected);
@@ -87,50 +118,79 @@ fn destinations_are_checked() {
     assert_eq!(destination_problems("[\"sip:127.0.0.11;transport=UDP\", \"sip:gw;a=1@127.0.0.12:5080\"]"), "");
 }
 
-#[test]
-fn the_keys_of_a_set_are_checked() {
-    let cases = [
-        (
-            "algorithm = 10",
-            "f:5: set[0].algorithm: found 10, allowed: of Kamailio's numbers 4 (round-robin), 6 (random), 8 (priority), 9 (weight), \
-             0 (hash-call-id)",
-        ),
-        ("failover_limit = 17", "f:5: set[0].failover_limit: found 17, allowed: 1 to 16"),
-        (
-            "failover_codes = [399, \"7xx\", \"!\"]",
-            "f:5: set[0].failover_codes[0]: found 399, allowed: codes 400 to 699, classes \"4xx\" to \"6xx\", and either with ! in \
+/// Keys of a set and what is said about them.
+const SET_CASES: &[(&str, &str)] = &[
+    (
+        "algorithm = 16",
+        "f:5: set[0].algorithm: found 16, allowed: of Kamailio's numbers 0 (hash-call-id), 1 (hash-from-uri), 2 (hash-to-uri), \
+             3 (hash-request-uri), 4 (round-robin), 5 (hash-auth-user), 6 (random), 8 (priority), 9 (weight), 10 (call-load), \
+             11 (relative-weight), 14 (round-robin-or-priority), 15 (srv)",
+    ),
+    (
+        "algorithm = 7",
+        "f:5: set[0].algorithm: found 7 (the hash of a pseudo-variable in Kamailio), allowed: \"hash-header:NAME\", or \
+             another hash",
+    ),
+    (
+        "algorithm = \"64\"",
+        "f:5: set[0].algorithm: found 64 (overload control in Kamailio), allowed: another algorithm: this one comes with a \
+             later version",
+    ),
+    (
+        "algorithm = \"legacy-hash-header:a b\"",
+        "f:5: set[0].algorithm: found \"legacy-hash-header:a b\", allowed: a header's name of at most 31 letters, digits and - \
+             behind hash-header:",
+    ),
+    (
+        "algorithm = \"legacy-hash-cal-id\"",
+        "f:5: set[0].algorithm: found \"legacy-hash-cal-id\", allowed: round-robin, random, priority, weight, relative-weight, \
+             call-load, call-load-two-choices, round-robin-or-priority, srv, hash-call-id, hash-from-uri, hash-to-uri, \
+             hash-request-uri, hash-auth-user, hash-header:NAME, and legacy- before a hash (did you mean \
+             \"legacy-hash-call-id\"?)",
+    ),
+    ("slow_start_s = 3601", "f:5: set[0].slow_start_s: found 3601, allowed: 0 to 3600"),
+    ("rewrite_uri = 1", "f:5: set[0].rewrite_uri: found 1, allowed: true, false"),
+    ("fallback = 2", "f:5: set[0].fallback: found 2, allowed: a set that exists: 1"),
+    ("fallback = 1", "f:5: set[0].fallback: found a circle: 1 → 1, allowed: a set whose own fallbacks end"),
+    ("failover_limit = 17", "f:5: set[0].failover_limit: found 17, allowed: 1 to 16"),
+    (
+        "failover_codes = [399, \"7xx\", \"!\"]",
+        "f:5: set[0].failover_codes[0]: found 399, allowed: codes 400 to 699, classes \"4xx\" to \"6xx\", and either with ! in \
              front\n\
              f:5: set[0].failover_codes[1]: found \"7xx\", allowed: codes 400 to 699, classes \"4xx\" to \"6xx\", and either with ! \
              in front\n\
              f:5: set[0].failover_codes[2]: found \"!\", allowed: codes 400 to 699, classes \"4xx\" to \"6xx\", and either with ! in \
              front",
-        ),
-        (
-            "failover_codes = [\"!501\", \"5xx\"]",
-            "f:5: warning: set[0].failover_codes[0]: found \"!501\", which takes out nothing, allowed: ! behind the codes that it \
+    ),
+    (
+        "failover_codes = [\"!501\", \"5xx\"]",
+        "f:5: warning: set[0].failover_codes[0]: found \"!501\", which takes out nothing, allowed: ! behind the codes that it \
              takes out of",
-        ),
-        // RFC 3261 §16.7.5: after a 6xx no new branch may be added.
-        (
-            "failover_codes = [603]",
-            "f:5: warning: set[0].failover_codes: found 6xx codes, allowed: codes below 600: a 6xx says that no other destination \
+    ),
+    // RFC 3261 §16.7.5: after a 6xx no new branch may be added.
+    (
+        "failover_codes = [603]",
+        "f:5: warning: set[0].failover_codes: found 6xx codes, allowed: codes below 600: a 6xx says that no other destination \
              will take the call (RFC 3261 §16.7)",
-        ),
-        (
-            "answer_timeout_ms = 40000",
-            "f:5: warning: set[0].answer_timeout_ms: found 40000, allowed: at most 32000 (64*T1): Timer B ends the wait there",
-        ),
-        (
-            "when_exhausted = \"best\"",
-            "f:5: set[0].when_exhausted: found \"best\", allowed: best-response, 503 (did you mean \"best-response\"?)",
-        ),
-        (
-            "name = \"7\"",
-            "f:5: set[0].name: found \"7\", allowed: letters, digits, -, _ and ., at most 64, and not a number",
-        ),
-    ];
-    for (text, expected) in cases {
-        assert_eq!(set_problems(text), expected);
+    ),
+    (
+        "answer_timeout_ms = 40000",
+        "f:5: warning: set[0].answer_timeout_ms: found 40000, allowed: at most 32000 (64*T1): Timer B ends the wait there",
+    ),
+    (
+        "when_exhausted = \"best\"",
+        "f:5: set[0].when_exhausted: found \"best\", allowed: best-response, 503 (did you mean \"best-response\"?)",
+    ),
+    (
+        "name = \"7\"",
+        "f:5: set[0].name: found \"7\", allowed: letters, digits, -, _ and ., at most 64, and not a number",
+    ),
+];
+
+#[test]
+fn the_keys_of_a_set_are_checked() {
+    for (text, expected) in SET_CASES {
+        assert_eq!(set_problems(text), *expected);
     }
     let text = format!("name = \"a\"\n{}name = \"a\"\n{}", SET.replace("id = 1", "id = 2"), SET);
     assert_eq!(
@@ -142,18 +202,113 @@ fn the_keys_of_a_set_are_checked() {
 
 #[test]
 fn algorithms_have_names_and_the_numbers_that_kamailio_gives_them() {
-    for (value, algorithm) in [
-        ("4", Algorithm::RoundRobin),
-        ("6", Algorithm::Random),
-        ("8", Algorithm::Priority),
-        ("9", Algorithm::Weight),
-        ("0", Algorithm::Hash(HashInput::CallId)),
-        ("\"hash-call-id\"", Algorithm::Hash(HashInput::CallId)),
-        ("\"priority\"", Algorithm::Priority),
+    let hash = |input| Algorithm::Hash(input, HashKind::Consistent);
+    let legacy = |input| Algorithm::Hash(input, HashKind::Legacy);
+    let header = |name| HashInput::Header(HeaderName::new(name).unwrap());
+    for (name, number, algorithm) in [
+        ("round-robin", Some(4), Algorithm::RoundRobin),
+        ("random", Some(6), Algorithm::Random),
+        ("priority", Some(8), Algorithm::Priority),
+        ("weight", Some(9), Algorithm::Weight),
+        ("relative-weight", Some(11), Algorithm::RelativeWeight),
+        ("call-load", Some(10), Algorithm::CallLoad(LoadChoice::Exact)),
+        ("call-load-two-choices", None, Algorithm::CallLoad(LoadChoice::TwoChoices)),
+        ("round-robin-or-priority", Some(14), Algorithm::RoundRobinOrPriority),
+        ("srv", Some(15), Algorithm::Srv),
+        ("hash-call-id", Some(0), hash(HashInput::CallId)),
+        ("hash-from-uri", Some(1), hash(HashInput::FromUri)),
+        ("hash-to-uri", Some(2), hash(HashInput::ToUri)),
+        ("hash-request-uri", Some(3), hash(HashInput::RequestUri)),
+        ("hash-auth-user", Some(5), hash(HashInput::AuthUser)),
+        ("hash-header:X-Tenant", None, hash(header("x-tenant"))),
+        ("legacy-hash-call-id", None, legacy(HashInput::CallId)),
+        ("legacy-hash-from-uri", None, legacy(HashInput::FromUri)),
+        ("legacy-hash-to-uri", None, legacy(HashInput::ToUri)),
+        ("legacy-hash-request-uri", None, legacy(HashInput::RequestUri)),
+        ("legacy-hash-auth-user", None, legacy(HashInput::AuthUser)),
+        ("legacy-hash-header:Subject", None, legacy(header("subject"))),
     ] {
-        let text = format!("{LISTEN}{SET}algorithm = {value}\n");
-        assert_eq!(config(&text).sets[0].algorithm, algorithm, "{value}");
+        let number = number.map(|number: u8| [number.to_string(), format!("\"{number}\"")]);
+        for value in number.into_iter().flatten().chain([format!("\"{name}\"")]) {
+            let text = format!("{LISTEN}{SET}algorithm = {value}\n");
+            assert_eq!(config(&text).sets[0].algorithm, algorithm, "{value}");
+        }
     }
+}
+
+/// Sets 1 to `count`, each of which falls back on the next; the last one on `last`, if that is one.
+fn chained(count: usize, last: usize) -> String {
+    let set = |id: usize| {
+        let next = if id < count { id + 1 } else { last };
+        let fallback = if next == 0 { String::new() } else { format!("fallback = {next}\n") };
+        format!("{}{fallback}", SET.replace("id = 1", &format!("id = {id}\nname = \"s{id}\"")))
+    };
+    LISTEN.to_owned() + &(1..=count).map(set).collect::<String>()
+}
+
+#[test]
+fn fallbacks_name_sets_above_and_below_and_end() {
+    let most = limits::CHAIN_MAX;
+    let read = config(&chained(most, 0));
+    let fallbacks: Vec<_> = read.sets.iter().map(|set| set.fallback).collect();
+    let expected: Vec<_> = (2..=8).map(|id| Some(SetId(id))).chain([None]).collect();
+    assert_eq!(fallbacks, expected);
+    assert_eq!(config(&chained(2, 0).replace("fallback = 2", "fallback = \"s2\"")).sets[0].fallback, Some(SetId(2)));
+    assert_eq!(
+        problems(&chained(most + 1, 0)),
+        "f:6: set[0].fallback: found a chain of more than 8 sets, allowed: at most 8 sets, with the first"
+    );
+    // Set 1 leads into the circle of 2 and 3, which alone tell of it.
+    assert_eq!(
+        problems(&chained(3, 2)),
+        "f:11: set[1].fallback: found a circle: 2 → 3 → 2, allowed: a set whose own fallbacks end\n\
+         f:16: set[2].fallback: found a circle: 3 → 2 → 3, allowed: a set whose own fallbacks end"
+    );
+}
+
+#[test]
+fn all_that_a_destination_and_a_set_can_say_is_read() {
+    let destination = "{ uri = \"sip:127.0.0.11\", rweight = 3, maxload = 7, calls_per_second_max = 5, last_resort = true, \
+                       inactive = true, attrs = \"a=1\", probing = true, probe_interval_ms = 1000, probe_timeout_ms = 900, \
+                       ping_from = \"sip:p@h\", reply_codes = [404, \"!404\", 486], probing_threshold = 4, \
+                       inactive_threshold = 5 }";
+    let text =
+        format!("{LISTEN}[[set]]\nid = 1\nrewrite_uri = true\nslow_start_s = 30\ndestinations = [{destination}]\n");
+    let config = config(&text);
+    assert_eq!(config.warnings.to_string(), "");
+    let probe = ProbeSpec {
+        flagged: true,
+        never: false,
+        interval: Some(Duration::from_secs(1)),
+        timeout: Some(Duration::from_millis(900)),
+        from: Some("sip:p@h".into()),
+        reply_codes: Some(vec![486]),
+        probing_threshold: Some(4),
+        inactive_threshold: Some(5),
+    };
+    let expected = DestinationSpec {
+        rweight: 3,
+        maxload: 7,
+        calls_per_second_max: 5,
+        last_resort: true,
+        inactive: true,
+        attrs: "a=1".into(),
+        probe,
+        ..DestinationSpec::new("sip:127.0.0.11", "127.0.0.11:5060".parse().unwrap())
+    };
+    let destinations = vec![expected];
+    let set = SetSpec {
+        rewrite_uri: true,
+        slow_start: Duration::from_secs(30),
+        ..SetSpec::new(SetId(1), Algorithm::RoundRobin, destinations)
+    };
+    assert_eq!(config.sets, [set]);
+}
+
+#[test]
+fn a_duid_is_unique_in_its_set_only() {
+    let set = |id| format!("[[set]]\nid = {id}\ndestinations = [{{ uri = \"sip:127.0.0.11\", duid = \"a\" }}]\n");
+    assert_eq!(problems(&format!("{LISTEN}{}{}", set(1), set(2))), "");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The files that we ship: what they mean, and that they show every key and every default.
 
 use super::*;
-use crate::dispatcher::{Algorithm, Exhausted, FailoverCodes};
+use crate::dispatcher::{Algorithm, Exhausted, FailoverCodes, LoadChoice};
 use crate::proxy::settings::{Action, Listen, Transport, ValueMatch};
 use crate::sip::Status;
 
@@ -64,6 +64,12 @@ fn the_examples_in_the_built_in_file_mean_what_they_say() {
     assert_eq!(config.default_set, Some(SetId(1)));
     assert_eq!(config.prober.reply_codes.len(), 1 + 99);
     assert!(config.prober.reply_codes.contains(&404) && !config.prober.reply_codes.contains(&503));
+    let [one, two] = &config.sets[..] else { panic!("{:?}", config.sets) };
+    assert_eq!((one.fallback, one.destinations.len()), (Some(SetId(2)), 7));
+    let probe = &one.destinations[3].probe;
+    assert_eq!((probe.interval, probe.timeout), (Some(Duration::from_secs(1)), Some(Duration::from_millis(500))));
+    assert!(one.destinations[4].probe.flagged && one.destinations[6].probe.never && one.destinations[6].last_resort);
+    assert_eq!((two.algorithm, two.destinations.len()), (Algorithm::CallLoad(LoadChoice::Exact), 2));
     let [first, second] = &config.rules[..] else { panic!("{:?}", config.rules) };
     assert_eq!(first.action, Action::Set(SetId(1)));
     assert_eq!(first.methods.iter().map(|method| &*method.0).collect::<Vec<_>>(), ["INVITE", "MESSAGE"]);
@@ -89,6 +95,21 @@ fn known_keys() -> Vec<(usize, String, Vec<String>)> {
     unknown.map(|p| (p.line, p.key.replace("zzz", ""), p.allowed.split(", ").map(str::to_owned).collect())).collect()
 }
 
+/// Keys that are absent by default, so that no value of theirs could be shown as one.
+const WITHOUT_DEFAULT: &[&str] = &[
+    "default_set",
+    "dispatcher_list",
+    "rule",
+    "set[0].fallback",
+    "set[0].attrs_header",
+    "set[0].destinations[0].probe_interval_ms",
+    "set[0].destinations[0].probe_timeout_ms",
+    "set[0].destinations[0].ping_from",
+    "set[0].destinations[0].reply_codes",
+    "set[0].destinations[0].probing_threshold",
+    "set[0].destinations[0].inactive_threshold",
+];
+
 /// Whether `key` is in some table at `path` (`set[0].destinations[0].`; any element of a list will do).
 fn has_key(text: &str, path: &str, key: &str) -> bool {
     let document = DeTable::parse(text).unwrap();
@@ -108,7 +129,7 @@ fn every_key_that_is_read_is_in_the_built_in_file_and_where_it_has_a_default_wit
     for (_, path, keys) in known_keys() {
         for key in keys {
             let path_and_key = format!("{path}{key}");
-            let without_default = ["default_set", "rule"].contains(&path_and_key.as_str())
+            let without_default = WITHOUT_DEFAULT.contains(&path_and_key.as_str())
                 || ["listen[0].", "rule[0].", "rule[0].header[0]."].contains(&path.as_str());
             assert_eq!(has_key(&defaults, &path, &key), !without_default, "{path_and_key} with its default");
             assert!(!without_default || has_key(&examples, &path, &key), "{path_and_key} as an example");
@@ -142,7 +163,7 @@ fn no_mangled_file_makes_the_parser_panic_or_lose_its_place() {
     for cut in cuts {
         let end = text[cut..].char_indices().nth(3).map_or(text.len(), |(offset, _)| cut + offset);
         for mangled in [text[..cut].to_owned(), format!("{}{}", &text[..cut], &text[end..])] {
-            let Err(problems) = parse(&mangled, "f") else { continue };
+            let Err(problems) = parse_beside_list(&mangled, LIST) else { continue };
             let lines = mangled.lines().count().max(1) + 1;
             assert!(
                 problems.has_errors() && problems.iter().all(|problem| (1..=lines).contains(&problem.line)),

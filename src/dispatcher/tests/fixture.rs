@@ -1,22 +1,27 @@
 //! One set to select from, for tests.
 
-use core::time::Duration;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::{
-    Admin, Algorithm, DestinationId, DestinationSpec, Exhausted, FailoverCodes, HashInput, Health, Input, Random, Set,
-    SetId, SetSpec, States, Table, Targets,
+    Admin, Algorithm, Destination, DestinationId, DestinationSpec, HashInput, HashKind, Health, Input, LoadChoice,
+    Random, Set, SetId, SetSpec, States, Table, Targets,
 };
 use crate::limits::TARGETS_MAX;
 use crate::time::Instant;
 
 /// Every algorithm that there is.
-pub(super) const ALGORITHMS: [Algorithm; 5] = [
+pub(super) const ALGORITHMS: [Algorithm; 11] = [
     Algorithm::RoundRobin,
     Algorithm::Random,
     Algorithm::Priority,
     Algorithm::Weight,
-    Algorithm::Hash(HashInput::CallId),
+    Algorithm::RelativeWeight,
+    Algorithm::CallLoad(LoadChoice::Exact),
+    Algorithm::CallLoad(LoadChoice::TwoChoices),
+    Algorithm::RoundRobinOrPriority,
+    Algorithm::Srv,
+    Algorithm::Hash(HashInput::CallId, HashKind::Consistent),
+    Algorithm::Hash(HashInput::FromUri, HashKind::Legacy),
 ];
 
 const NOW: Instant = Instant::from_nanos(1);
@@ -25,28 +30,14 @@ const NOW: Instant = Instant::from_nanos(1);
 pub(super) fn destination(number: usize, weight: u32) -> DestinationSpec {
     let port = 5_000 + u16::try_from(number).unwrap();
     DestinationSpec {
-        duid: String::new(),
-        uri: format!("sip:192.0.2.1:{port}"),
-        address: SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), port)),
         weight,
-        priority: 0,
-        disabled: false,
+        ..DestinationSpec::new(format!("sip:192.0.2.1:{port}"), SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), port)))
     }
 }
 
 /// A set of `destinations` with a limit of all targets that there may be.
 pub(super) fn set(id: u32, algorithm: Algorithm, destinations: Vec<DestinationSpec>) -> SetSpec {
-    SetSpec {
-        id: SetId(id),
-        name: String::new(),
-        algorithm,
-        destinations,
-        failover_codes: FailoverCodes::standard(),
-        failover_limit: TARGETS_MAX,
-        answer_timeout: Duration::from_secs(2),
-        exhausted: Exhausted::BestResponse,
-        retry_after_s: 0,
-    }
+    SetSpec { destinations, failover_limit: TARGETS_MAX, ..SetSpec::new(SetId(id), algorithm, Vec::new()) }
 }
 
 /// How often each of `count` positions occurs.
@@ -60,6 +51,8 @@ pub(super) fn tally(positions: &[usize], count: usize) -> Vec<usize> {
 pub(super) struct Bench {
     table: Table,
     random: Random,
+    /// When requests come and things change.
+    pub(super) now: Instant,
 }
 
 impl Bench {
@@ -72,15 +65,22 @@ impl Bench {
         Self::of(SetSpec { failover_limit, ..set(1, algorithm, destinations.collect()) }, seed)
     }
 
-    pub(super) fn with_priorities(priorities: &[i32]) -> Self {
+    pub(super) fn with_rweights(weights: &[u32]) -> Self {
+        let destinations = weights.iter().enumerate();
+        let destinations =
+            destinations.map(|(number, rweight)| DestinationSpec { rweight: *rweight, ..destination(number, 1) });
+        Self::of(set(1, Algorithm::RelativeWeight, destinations.collect()), 1)
+    }
+
+    pub(super) fn with_priorities(algorithm: Algorithm, priorities: &[i32]) -> Self {
         let destinations = priorities.iter().enumerate();
         let destinations =
             destinations.map(|(number, priority)| DestinationSpec { priority: *priority, ..destination(number, 1) });
-        Self::of(set(1, Algorithm::Priority, destinations.collect()), 1)
+        Self::of(set(1, algorithm, destinations.collect()), 1)
     }
 
-    fn of(spec: SetSpec, seed: u64) -> Self {
-        Self { table: Table::build(vec![spec], None).unwrap(), random: Random::new(seed) }
+    pub(super) fn of(spec: SetSpec, seed: u64) -> Self {
+        Self { table: Table::build(vec![spec], None).unwrap(), random: Random::new(seed), now: NOW }
     }
 
     pub(super) fn set(&self) -> &Set {
@@ -91,12 +91,27 @@ impl Bench {
         self.table.states()
     }
 
+    pub(super) fn destination(&self, position: usize) -> &Destination {
+        &self.set().destinations[position]
+    }
+
     /// The positions that one request tries.
     pub(super) fn select(&mut self, hash_key: &[u8]) -> Vec<usize> {
+        self.select_uri(hash_key, b"")
+    }
+
+    pub(super) fn select_uri(&mut self, hash_key: &[u8], hash_host: &[u8]) -> Vec<usize> {
         let mut targets = Targets::new();
         let set = self.table.set(SetId(1)).unwrap();
-        set.select(self.table.states(), &Input { hash_key }, &mut self.random, &mut targets);
+        set.select(self.table.states(), &Input { hash_key, hash_host, now: self.now }, &mut self.random, &mut targets);
         targets.iter().map(|target| self.position(*target)).collect()
+    }
+
+    /// The first target of a request on any shard.
+    pub(super) fn first(&self) -> usize {
+        let mut targets = Targets::new();
+        self.set().select(self.states(), &Input::at(self.now), &mut Random::new(1), &mut targets);
+        self.position(targets[0])
     }
 
     pub(super) fn position(&self, id: DestinationId) -> usize {
@@ -108,10 +123,10 @@ impl Bench {
     }
 
     pub(super) fn set_health(&self, position: usize, health: Health) {
-        self.states().set_health(self.set().destinations[position].state, health, NOW);
+        self.states().set_health(self.set().destinations[position].state, health, self.now);
     }
 
     pub(super) fn set_admin(&self, position: usize, admin: Admin) {
-        self.states().set_admin(self.set().destinations[position].state, admin, NOW);
+        self.states().set_admin(self.set().destinations[position].state, admin, self.now);
     }
 }
