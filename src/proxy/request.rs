@@ -131,7 +131,10 @@ impl Proxy {
             // RFC 3261 §16.10: a CANCEL whose INVITE we do not know is forwarded statelessly.
             Decision::Set(set) if incoming.method == Method::Cancel => match any_of(set, &policy.table) {
                 Some(address) => self.forward_stateless(turn, incoming, &plan, address),
-                None => self.refuse_for_now(turn, incoming, set.retry_after_s),
+                // RFC 3261 §9.2: nothing to cancel, and nobody to ask.
+                None => {
+                    self.reply(turn, incoming.message, incoming.datagram(), Status::CALL_DOES_NOT_EXIST, "");
+                }
             },
             Decision::Address(address) if incoming.method == Method::Cancel => {
                 self.forward_stateless(turn, incoming, &plan, address);

@@ -2,6 +2,7 @@
 
 use super::more_b::*;
 use super::world::*;
+use siplane::dispatcher::{Health, SetId};
 use std::time::Duration;
 
 /// The caller cancels a call that rings at the first destination: gives our CANCEL.
@@ -307,4 +308,18 @@ fn the_early_lifetime_cancels_a_call_that_keeps_ringing() {
     let cancelling = world.sent(FIRST, "CANCEL");
     obeyed(&mut world, &invite, &cancelling);
     ends_clean(world);
+}
+
+// RFC 3261 §9.2
+#[test]
+fn a_cancel_of_an_unknown_invite_is_481_when_no_destination_could_be_asked() {
+    let mut world = World::new();
+    let table = &world.policy.table;
+    for destination in &table.set(SetId(1)).unwrap().destinations {
+        table.states().set_health(destination.state, Health::Inactive, world.now);
+    }
+    world.receive(CALLER, request("CANCEL", "sip:b@example.com", "inv", ""));
+    world.sent(CALLER, "SIP/2.0 481");
+    world.nothing_left();
+    assert_eq!(world.proxy.transactions(), 0);
 }
