@@ -4,7 +4,7 @@
 .PHONY: help tools setup demo test lint core docs deny unit release sipp bench sweep clean
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-BINARY := target/release/siplane
+BINARY := $(or $(CARGO_TARGET_DIR),target)/release/siplane
 SIM_SEEDS ?= 10000
 
 help: ## this list
