@@ -76,9 +76,6 @@ pub const PROBE_ANSWERS: usize = 4_096;
 /// Events that wait for the control side; beyond it the newest is lost and counted.
 pub const EVENTS_MAX: usize = 4_096;
 
-/// Branch value length that we write: the magic cookie and our index, generation, checks.
-pub const BRANCH_BYTES: usize = 64;
-
 const _: () = assert!(HEAD_BYTES_MAX < DATAGRAM_BYTES_MAX);
 const _: () = assert!(BATCH_DATAGRAMS.is_power_of_two());
 const _: () = assert!(TARGETS_MAX <= 32);

@@ -98,7 +98,8 @@ fn tell(table: &Table, lost_before: &mut u64) {
                 tracing::debug!(set = known.set.0, uri = %known.uri, event = %kind, why = %why, "destination");
             }
             Some(Some(known)) => {
-                tracing::info!(set = known.set.0, uri = %known.uri, event = %kind, why = %why, "destination");
+                let latency = states.latency(known.state).estimate;
+                tracing::info!(set = known.set.0, uri = %known.uri, event = %kind, why = %why, ?latency, "destination");
             }
             Some(None) => tracing::debug!(event = %kind, why = %why, "a destination that is gone"),
             None => tracing::info!(event = %kind, why = %why, "sets"),

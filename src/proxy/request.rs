@@ -179,8 +179,7 @@ impl Proxy {
     }
 
     fn by_rules<'p>(&mut self, policy: &'p super::Policy, incoming: &Incoming<'_>, plan: &Plan) -> Decision<'p> {
-        let facts =
-            Facts { message: incoming.message, method: incoming.method, uri: &plan.uri, source: incoming.source.ip() };
+        let facts = Facts { message: incoming.message, uri: &plan.uri, source: incoming.source.ip() };
         match policy.action(&facts) {
             Some(Action::Reject(status)) => Decision::Answer(status, ""),
             Some(Action::Set(id)) => match policy.table.set(id) {

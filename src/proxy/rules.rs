@@ -1,13 +1,12 @@
 //! Which rule takes a request: the first whose conditions all hold.
 
 use super::settings::{Action, HeaderMatch, Policy, Rule, ValueMatch};
-use crate::sip::{Message, Method, Uri, fields, header_is};
+use crate::sip::{Message, Uri, fields, header_is};
 use std::net::IpAddr;
 
 /// What rules look at.
 pub(crate) struct Facts<'a> {
     pub(crate) message: &'a Message<'a>,
-    pub(crate) method: Method,
     /// The Request-URI after RFC 3261 §16.4.
     pub(crate) uri: &'a Uri,
     pub(crate) source: IpAddr,
@@ -27,7 +26,7 @@ fn takes(rule: &Rule, facts: &Facts<'_>) -> bool {
     let method = facts.message.text(facts.message.head.method);
     let user = facts.uri.user.of(bytes);
     let host = facts.uri.host.of(bytes);
-    any(rule.methods.is_empty(), rule.methods.iter().any(|name| name.matches(facts.method, method)))
+    any(rule.methods.is_empty(), rule.methods.iter().any(|name| name.matches(method)))
         && any(
             rule.user_prefixes.is_empty(),
             rule.user_prefixes.iter().any(|prefix| user.starts_with(prefix.as_bytes())),
@@ -64,7 +63,7 @@ mod tests {
         let message = scan(text.as_bytes());
         let uri = Uri::parse(message.bytes, message.head.uri).unwrap();
         let source = "192.0.2.7".parse().unwrap();
-        policy.action(&Facts { message: &message, method: Method::Invite, uri: &uri, source })
+        policy.action(&Facts { message: &message, uri: &uri, source })
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::dispatcher::{SetId, Table};
 use crate::limits;
-use crate::sip::{Method, Status};
+use crate::sip::Status;
 use core::time::Duration;
 use std::net::{IpAddr, SocketAddr};
 
@@ -183,10 +183,9 @@ pub struct Rule {
 pub struct MethodName(pub Box<str>);
 
 impl MethodName {
-    /// Whether `method`, spelled `name` on the wire, is this one.
+    /// Whether the method spelled `name` on the wire is this one.
     #[must_use]
-    pub fn matches(&self, method: Method, name: &[u8]) -> bool {
-        let _ = method;
+    pub fn matches(&self, name: &[u8]) -> bool {
         self.0.as_bytes() == name
     }
 }
