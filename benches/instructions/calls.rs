@@ -71,7 +71,12 @@ impl Calls {
     pub fn new() -> Self {
         let address: SocketAddr = "192.0.2.1:5060".parse().unwrap();
         let settings = Settings {
-            listen: vec![Listen { transport: Transport::Udp, address, advertised: address.to_string() }],
+            listen: vec![Listen {
+                transport: Transport::Udp,
+                address,
+                name: String::new(),
+                advertised: address.to_string(),
+            }],
             ..Settings::default()
         };
         let now = Instant::from_nanos(1);

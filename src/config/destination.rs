@@ -3,6 +3,7 @@
 use super::process;
 use super::reader::{Item, Section};
 use super::set::Surroundings;
+use super::socket::Wishes;
 use super::uri::{self, Checked, URI_ALLOWED};
 use crate::dispatcher::{DestinationSpec, ProbeSpec};
 use core::time::Duration;
@@ -43,13 +44,16 @@ pub(super) fn read(item: &Item<'_>, around: &Surroundings<'_>) -> Option<Destina
     let calls_per_second_max = section.number("calls_per_second_max", 0..=CALLS_PER_SECOND_MAX, 0);
     let last_resort = section.flag("last_resort");
     let attrs = section.item("attrs").and_then(|item| attrs(&item)).unwrap_or_default();
-    let probe = probe(&mut section, around);
+    let sockets = Wishes::read(&mut section, around.listen);
+    let mut probe = probe(&mut section, around);
     section.finish();
     let (uri, address) = destination_uri(&uri?, URI_ALLOWED, around)?;
+    probe.socket = sockets.ping(address, around.listen);
     Some(DestinationSpec {
         duid,
         uri,
         address,
+        socket: sockets.own(address, around.listen),
         weight,
         rweight,
         priority,
@@ -104,6 +108,7 @@ fn probe(section: &mut Section<'_>, around: &Surroundings<'_>) -> ProbeSpec {
         never,
         interval,
         timeout,
+        socket: None,
         from: section.item("ping_from").and_then(|item| process::prober_from(&item)),
         reply_codes: process::reply_codes(section),
         probing_threshold: section.item("probing_threshold").and_then(|item| item.number(1..=1_000, "")),

@@ -4,7 +4,7 @@ use super::destination::{ATTRS_BYTES_MAX, MAXLOAD_MAX, WEIGHT_MAX, is_duid};
 use super::list_file::{ListSurroundings, Notes};
 use super::list_line::{self, Columns};
 use super::problem::nearest;
-use super::{address, process, uri};
+use super::{list_socket, process, uri};
 use crate::dispatcher::DestinationSpec;
 use crate::proxy::settings::Listen;
 use std::net::SocketAddr;
@@ -19,10 +19,9 @@ const NO_PING: u64 = 32;
 const ALL_FLAGS: u64 = 63;
 
 /// Attributes that mean something here.
-const USED: [&str; 5] = ["duid", "maxload", "weight", "rweight", "ping_from"];
+const USED: [&str; 8] = ["duid", "maxload", "weight", "rweight", "socket", "sockname", "ping_socket", "ping_from"];
 /// Attributes that mean something in Kamailio and nothing here.
-const WITHOUT_EFFECT: [&str; 9] =
-    ["socket", "sockname", "ping_socket", "obproxy", "latency", "cc", "ocmin", "ocmax", "ocrate"];
+const WITHOUT_EFFECT: [&str; 6] = ["obproxy", "latency", "cc", "ocmin", "ocmax", "ocrate"];
 
 /// The largest weight that Kamailio takes.
 const KAMAILIO_WEIGHT_MAX: u32 = 100;
@@ -52,11 +51,13 @@ pub(super) fn read(columns: &Columns<'_>, notes: &mut Notes<'_>, around: ListSur
         notes.leave_out("attrs", shown(attrs), "name=value;…; a value in quotes ends with its quote and has no space");
         return None;
     };
+    let sockets = list_socket::read(&attributes, address, notes, around.listen)?;
     let mut draft = Draft { spec: DestinationSpec::new(uri, address), weight: None, rweight: None };
+    (draft.spec.socket, draft.spec.probe.socket) = (sockets.own, sockets.ping);
     draft.spec.attrs = attrs.to_owned();
     draft.spec.priority = priority(columns.priority, notes);
     for (name, value) in attributes {
-        attribute(&mut draft, name, value, notes, around.listen);
+        attribute(&mut draft, name, value, notes);
     }
     flags(&mut draft.spec, columns.flags, notes, around.probes);
     if !columns.ignored.is_empty() {
@@ -89,7 +90,7 @@ fn destination_uri(columns: &Columns<'_>, notes: &mut Notes<'_>, listen: &[Liste
 }
 
 /// Kamailio puts `sip:` before what has no scheme and more than four characters.
-fn with_scheme(uri: &str) -> String {
+pub(super) fn with_scheme(uri: &str) -> String {
     let starts = |scheme: &str| uri.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
     if uri.len() <= 4 || starts("sip:") || starts("sips:") { uri.to_owned() } else { format!("sip:{uri}") }
 }
@@ -111,7 +112,7 @@ fn priority(number: u64, notes: &mut Notes<'_>) -> i32 {
     })
 }
 
-fn attribute(draft: &mut Draft, name: &str, value: &str, notes: &mut Notes<'_>, listen: &[Listen]) {
+fn attribute(draft: &mut Draft, name: &str, value: &str, notes: &mut Notes<'_>) {
     let name = name.to_ascii_lowercase();
     match name.as_str() {
         "duid" if is_duid(value) => draft.spec.duid = value.to_owned(),
@@ -127,7 +128,8 @@ fn attribute(draft: &mut Draft, name: &str, value: &str, notes: &mut Notes<'_>, 
             let found = format!("{}, which is not used", shown(value));
             notes.warn("attrs.ping_from", found, "a SIP URI without < and >, like sip:siplane@example.com");
         }
-        "socket" if is_only_socket(value, listen) => {}
+        // Read before: without its socket there would be no destination.
+        "socket" | "sockname" | "ping_socket" => {}
         name if WITHOUT_EFFECT.contains(&name) => {
             let found = format!("{name}, which is kept but has no effect here yet");
             notes.warn_once(&format!("attrs.{name}"), &found, "none needed where the default of Kamailio would do");
@@ -139,11 +141,6 @@ fn attribute(draft: &mut Draft, name: &str, value: &str, notes: &mut Notes<'_>, 
             }
         }
     }
-}
-
-/// Whether `socket` names the only address that requests can leave from.
-fn is_only_socket(socket: &str, listen: &[Listen]) -> bool {
-    matches!(listen, [own] if address::listen_address(socket) == Some(own.address))
 }
 
 fn weight(name: &str, value: &str, notes: &mut Notes<'_>) -> Option<u32> {
@@ -207,7 +204,7 @@ fn flags(spec: &mut DestinationSpec, flags: u64, notes: &mut Notes<'_>, probes: 
 }
 
 /// What stands in the file, in quotes, without control characters and of bounded length.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     let mut chars = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
     let start: String = chars.by_ref().take(SHOWN_CHARS_MAX).collect();
     let more = if chars.next().is_some() { " …" } else { "" };

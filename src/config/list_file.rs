@@ -57,7 +57,7 @@ pub(super) fn parse(text: &str, file: &str, around: ListSurroundings<'_>) -> (Ve
 struct Reading {
     sets: Vec<DraftSet>,
     places: BTreeMap<SetId, usize>,
-    uris: BTreeSet<(SetId, String)>,
+    uris: BTreeSet<(SetId, String, Option<u8>)>,
     duids: BTreeSet<(SetId, String)>,
 }
 
@@ -81,7 +81,8 @@ impl Reading {
         if columns.set.is_none() {
             notes.warn("set", "no set number, which is 0", "0 in front, if that is meant");
         }
-        if !self.uris.insert((id, draft.spec.uri.clone())) {
+        let socket = draft.spec.socket.as_ref().map(|socket| socket.number);
+        if !self.uris.insert((id, draft.spec.uri.clone(), socket)) {
             let found = format!("{} again in set {}", draft.spec.uri, id.0);
             notes.warn("uri", found, "each URI once in a set; a larger share is a larger weight");
         }
@@ -166,7 +167,18 @@ impl<'f> Notes<'f> {
 
     /// The line cannot be used.
     pub(super) fn leave_out(&mut self, key: &str, found: impl Into<String>, allowed: impl Into<String>) {
-        self.note(key, found.into(), allowed.into(), None, Kind::LeftOut);
+        self.leave_out_near(key, found, allowed, None);
+    }
+
+    /// [`Self::leave_out`] with the word that was likely meant.
+    pub(super) fn leave_out_near(
+        &mut self,
+        key: &str,
+        found: impl Into<String>,
+        allowed: impl Into<String>,
+        near: Option<String>,
+    ) {
+        self.note(key, found.into(), allowed.into(), near, Kind::LeftOut);
     }
 
     /// The line can be used, but `found` is odd and `cure` would be better.

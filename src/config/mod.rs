@@ -18,12 +18,14 @@ mod destination;
 mod list_destination;
 mod list_file;
 mod list_line;
+mod list_socket;
 mod passive;
 mod problem;
 mod process;
 mod reader;
 mod rule;
 mod set;
+mod socket;
 #[cfg(test)]
 mod tests;
 mod uri;
@@ -31,7 +33,7 @@ mod uri;
 pub use problem::{Kind, Problem, Problems};
 
 use crate::dispatcher::{SetId, SetSpec};
-use crate::proxy::settings::{Rule, Settings};
+use crate::proxy::settings::{Rule, Settings, SocketId};
 use crate::sip::Method;
 use core::time::Duration;
 use list_file::ListSurroundings;
@@ -112,6 +114,8 @@ pub struct ProberSettings {
     pub probing_threshold: u32,
     /// Good probes in a row that make an inactive destination active; at least 1 (Kamailio's `ds_inactive_threshold`).
     pub inactive_threshold: u32,
+    /// The listen address of probes to destinations that name none (Kamailio's `ds_ping_socket`); [`Config::sets`] have it.
+    pub socket: Option<SocketId>,
     /// Final codes 300-699 that are as good as a 2xx, in ascending order.
     pub reply_codes: Vec<u16>,
     /// Which destinations are probed (Kamailio's `ds_probing_mode`).
@@ -130,6 +134,7 @@ impl Default for ProberSettings {
             from: String::from("sip:siplane@localhost"),
             probing_threshold: 2,
             inactive_threshold: 2,
+            socket: None,
             reply_codes: Vec::new(),
             policy: ProbePolicy::All,
             latency_weight_permille: 100,
@@ -233,11 +238,15 @@ fn parse_with(text: &str, file_name: &str, read_file: ReadFile<'_>) -> Result<Co
 /// The config, and the problems of its list file.
 fn config(mut root: Section<'_>, beside: &Path, read_file: ReadFile<'_>) -> (Config, Problems) {
     let settings = process::settings(&mut root);
-    let prober = process::prober(root.section("prober"));
+    let default = socket::by_either(&mut root, ["default_socket", "default_sockname"], &settings.listen);
+    let prober = process::prober(root.section("prober"), &settings.listen);
     let list_around = ListSurroundings { listen: &settings.listen, probes: !prober.interval.is_zero() };
     let (list, list_problems) = list(&mut root, beside, read_file, list_around);
     let around = set::Surroundings { listen: &settings.listen, timers: &settings.timers, prober: &prober };
-    let (sets, names) = set::sets(&mut root, &around, list);
+    let (mut sets, names) = set::sets(&mut root, &around, list);
+    let defaults =
+        socket::Defaults { own: default.map(|(_, number)| number), ping: prober.socket.map(|socket| socket.0) };
+    defaults.apply(&mut sets, &settings.listen);
     let rules = rule::rules(&mut root, &names);
     let default_set = match root.item("default_set") {
         Some(item) => names.resolve(&item),

@@ -3,11 +3,13 @@
 use super::address::{self, HostPort};
 use super::codes;
 use super::reader::{Item, Section};
+use super::socket;
 use super::{LogLevel, LogSettings, ProbePolicy, ProberSettings, ShardsPlan};
 use crate::limits;
-use crate::proxy::settings::{DialogLifetimes, Listen, PreloadedRoute, Settings, Timers, Transport};
+use crate::proxy::settings::{DialogLifetimes, Listen, PreloadedRoute, Settings, SocketId, Timers, Transport};
 use crate::sip::{Method, Status};
 use core::time::Duration;
+use std::net::IpAddr;
 
 /// Slots that a table of one shard may have: beyond what one core could ever carry.
 const SLOTS_MAX: i64 = 1 << 24;
@@ -20,7 +22,8 @@ const TIMER_C_ABOVE: Duration = Duration::from_secs(180);
 
 const LISTEN_ALLOWED: &str = "udp:ADDRESS or udp:ADDRESS:PORT with an IP address, like udp:192.0.2.1:5060 or \
                               udp:[2001:db8::1]:5060 (UDP only yet)";
-const LISTEN_ENTRY_ALLOWED: &str = "a listen address in quotes, or { address = \"udp:…\", advertise = \"…\" }";
+const LISTEN_ENTRY_ALLOWED: &str =
+    "a listen address in quotes, or { address = \"udp:…\", name = \"…\", advertise = \"…\" }";
 const HOST_PORT_ALLOWED: &str = "HOST or HOST:PORT, like sip.example.com, 192.0.2.1:5060 or [2001:db8::1]:5060";
 
 /// Reads every key that belongs into [`Settings`].
@@ -62,9 +65,28 @@ fn listen(root: &mut Section<'_>) -> Vec<Listen> {
         if listen.iter().any(|other| other.address == entry.address) {
             item.refuse_because(format!("{} twice", entry.address), "each address once");
         }
+        if let Some(other) = listen.iter().find(|other| !entry.name.is_empty() && other.name == entry.name) {
+            let cure = format!("a name of its own ({} has this one)", other.address);
+            item.refuse_because(format!("\"{}\" again", entry.name), cure);
+        }
+        warn_of_likeness(item, &entry, &listen);
         listen.push(entry);
     }
     listen
+}
+
+/// RFC 3261 §16.6 item 4: the Record-Route of a call says by which socket its later requests leave, which two with the same text
+/// cannot, unless the family of the next hop does.
+fn warn_of_likeness(item: &Item<'_>, entry: &Listen, before: &[Listen]) {
+    let alike = |other: &&Listen| {
+        other.advertised.eq_ignore_ascii_case(&entry.advertised)
+            && other.address != entry.address
+            && other.address.is_ipv4() == entry.address.is_ipv4()
+    };
+    if let Some(other) = before.iter().find(alike) {
+        let found = format!("{} advertised, as by {}", entry.advertised, other.address);
+        item.warn(found, "another host or port: requests of a call leave by the first of the two");
+    }
 }
 
 fn listen_entry(item: &Item<'_>) -> Option<Listen> {
@@ -74,10 +96,11 @@ fn listen_entry(item: &Item<'_>) -> Option<Listen> {
     let mut section = item.section(LISTEN_ENTRY_ALLOWED)?;
     let address = section.required("address", LISTEN_ALLOWED);
     let advertise = section.item("advertise");
+    let name = section.item("name").and_then(|item| name(&item)).unwrap_or_default();
     section.finish();
     let address = address?;
     let text = address.text(LISTEN_ALLOWED)?;
-    bound(&address, text, advertise.as_ref())
+    Some(Listen { name, ..bound(&address, text, advertise.as_ref())? })
 }
 
 fn bound(item: &Item<'_>, text: &str, advertise: Option<&Item<'_>>) -> Option<Listen> {
@@ -96,7 +119,24 @@ fn bound(item: &Item<'_>, text: &str, advertise: Option<&Item<'_>>) -> Option<Li
         }
         None => address.to_string(),
     };
-    Some(Listen { transport: Transport::Udp, address, advertised })
+    Some(Listen { transport: Transport::Udp, address, name: String::new(), advertised })
+}
+
+/// No name looks like an address, so that either can be asked for in one key.
+fn name(item: &Item<'_>) -> Option<String> {
+    let allowed = "letters, digits, -, _ and ., at most 64, and no IP address";
+    let text = item.text(allowed)?;
+    if !is_listen_name(text) {
+        item.refuse(allowed);
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+/// Whether `text` can be the name of a listen address.
+pub(super) fn is_listen_name(text: &str) -> bool {
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    plain && (1..=64).contains(&text.len()) && text.parse::<IpAddr>().is_err()
 }
 
 fn advertised(item: &Item<'_>, port: u16) -> Option<String> {
@@ -220,7 +260,7 @@ fn shards_plan(item: &Item<'_>) -> Option<ShardsPlan> {
 }
 
 /// Reads `[prober]`.
-pub(super) fn prober(mut section: Section<'_>) -> ProberSettings {
+pub(super) fn prober(mut section: Section<'_>, listen: &[Listen]) -> ProberSettings {
     let default = ProberSettings::default();
     let interval = section.item("interval_ms").and_then(|item| interval(&item)).unwrap_or(default.interval);
     let timeout_item = section.item("timeout_ms");
@@ -235,6 +275,7 @@ pub(super) fn prober(mut section: Section<'_>) -> ProberSettings {
         timeout,
         method: section.choice("method", &[("OPTIONS", Method::Options), ("INFO", Method::Info)], default.method),
         from: section.item("from").and_then(|item| prober_from(&item)).unwrap_or(default.from),
+        socket: section.item("socket").and_then(|item| socket::any(&item, listen)).map(|(_, number)| SocketId(number)),
         probing_threshold: section.number("probing_threshold", 1..=1_000, default.probing_threshold),
         inactive_threshold: section.number("inactive_threshold", 1..=1_000, default.inactive_threshold),
         reply_codes: reply_codes(&mut section).unwrap_or_default(),

@@ -214,7 +214,8 @@ fn destinations(list: &Item<'_>, section: &Section<'_>, around: &Surroundings<'_
         let Some(spec) = destination::read(&item, around) else {
             continue;
         };
-        if !uris.insert(spec.uri.clone()) {
+        let socket = spec.socket.as_ref().map(|socket| socket.number);
+        if !uris.insert((spec.uri.clone(), socket)) {
             item.warn(format!("{} again", spec.uri), "each URI once in a set; a larger share is a larger weight");
         }
         // The same duid in two sets is allowed, as in Kamailio: load and health belong to set and duid.

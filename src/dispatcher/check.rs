@@ -94,17 +94,28 @@ pub(super) fn duids(spec: &SetSpec) -> Result<Vec<String>, TableError> {
     }
     let mut repeats = BTreeMap::new();
     let name = |destination: &DestinationSpec| match destination.duid.as_str() {
-        "" => derived_duid(spec.id, &destination.uri, repeats.entry(destination.uri.clone()).or_default(), &mut taken),
+        "" => {
+            let base = derived_from(spec.id, destination);
+            derived_duid(&base, repeats.entry(base.clone()).or_default(), &mut taken)
+        }
         duid => duid.to_owned(),
     };
     Ok(spec.destinations.iter().map(name).collect())
 }
 
-/// `set/uri`, with `#2` and so on for those that have the same URI. `repeats` counts them.
-fn derived_duid(SetId(set): SetId, uri: &str, repeats: &mut u32, taken: &mut BTreeSet<String>) -> String {
+/// `set/uri`, and `set/uri/socket` where it has a socket of its own: the same URI by two sockets are two destinations.
+fn derived_from(SetId(set): SetId, DestinationSpec { uri, socket, .. }: &DestinationSpec) -> String {
+    match socket {
+        Some(socket) if !socket.name.is_empty() => format!("{set}/{uri}/{}", socket.name),
+        _ => format!("{set}/{uri}"),
+    }
+}
+
+/// `base`, with `#2` and so on for those that have the same. `repeats` counts them.
+fn derived_duid(base: &str, repeats: &mut u32, taken: &mut BTreeSet<String>) -> String {
     loop {
         *repeats += 1;
-        let duid = if *repeats == 1 { format!("{set}/{uri}") } else { format!("{set}/{uri}#{repeats}") };
+        let duid = if *repeats == 1 { base.to_owned() } else { format!("{base}#{repeats}") };
         if taken.insert(duid.clone()) {
             return duid;
         }
@@ -115,7 +126,7 @@ fn derived_duid(SetId(set): SetId, uri: &str, repeats: &mut u32, taken: &mut BTr
 mod tests {
     use super::*;
     use crate::dispatcher::fixture::{destination, set};
-    use crate::dispatcher::{Algorithm, Table};
+    use crate::dispatcher::{Algorithm, OutgoingSocket, Table};
 
     fn named(duid: &str, number: usize) -> DestinationSpec {
         DestinationSpec { duid: duid.to_owned(), ..destination(number, 1) }
@@ -128,6 +139,34 @@ mod tests {
         let duids: Vec<_> = table.sets()[0].destinations.iter().map(|known| known.duid.as_str()).collect();
         let uri = "1/sip:192.0.2.1:5000";
         assert_eq!(duids, [uri, &format!("{uri}#3"), &format!("{uri}#2"), &format!("{uri}#4")]);
+    }
+
+    #[test]
+    fn the_same_uri_by_two_sockets_makes_two_destinations_and_a_default_socket_changes_no_name() {
+        let by = |number, name: &str| DestinationSpec {
+            socket: Some(OutgoingSocket { number, name: name.to_owned() }),
+            ..destination(0, 1)
+        };
+        let specs = vec![by(1, "udp:192.0.2.1:5070"), destination(0, 1), by(0, "udp:192.0.2.1:5060"), by(3, "")];
+        let first = Table::build(vec![set(1, Algorithm::Random, specs.clone())], None).unwrap();
+        let named = |table: &Table| {
+            let all = &table.sets()[0].destinations;
+            all.iter().map(|known| (known.duid.clone(), known.socket)).collect::<Vec<_>>()
+        };
+        let uri = "1/sip:192.0.2.1:5000";
+        let expected = [
+            (format!("{uri}/udp:192.0.2.1:5070"), Some(1)),
+            (uri.to_owned(), None),
+            (format!("{uri}/udp:192.0.2.1:5060"), Some(0)),
+            (format!("{uri}#2"), Some(3)),
+        ];
+        assert_eq!(named(&first), expected);
+        // Each keeps its state when their order changes.
+        let turned = vec![specs[2].clone(), specs[0].clone(), specs[1].clone(), specs[3].clone()];
+        let second = Table::build(vec![set(1, Algorithm::Random, turned)], Some(&first)).unwrap();
+        let ids = |table: &Table| table.sets()[0].destinations.iter().map(|known| known.id).collect::<Vec<_>>();
+        let before = ids(&first);
+        assert_eq!(ids(&second), [before[2], before[0], before[1], before[3]]);
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub use random::Random;
 pub use select::Input;
 pub use set::{Destination, Set};
 pub use spec::{Algorithm, DestinationSpec, Exhausted, FailoverCodes, HashInput, HashKind, HeaderName, LoadChoice};
-pub use spec::{ProbeSpec, SetId, SetSpec};
+pub use spec::{OutgoingSocket, ProbeSpec, SetId, SetSpec};
 pub use standing::{Admin, Health};
 pub use state::{Counters, DestinationId, StateIndex, States};
 pub use table::Table;

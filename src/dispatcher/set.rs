@@ -30,7 +30,8 @@ pub(super) struct Counts {
 pub struct Destination {
     /// What a target set names it by, over all reloads.
     pub id: DestinationId,
-    /// Its stable name, unique in its set: the configured duid, else `set/uri` (`set/uri#2` for the second such).
+    /// Its stable name, unique in its set: the configured duid, else `set/uri`, with a socket of its own `set/uri/socket` (and `#2`
+    /// behind it for the second such).
     pub duid: String,
     /// The set that it belongs to.
     pub set: SetId,
@@ -38,6 +39,8 @@ pub struct Destination {
     pub uri: String,
     /// Where its requests go.
     pub address: SocketAddr,
+    /// Number of the listen address by which they leave; `None`: the one that a request came in on.
+    pub socket: Option<u8>,
     /// Share under `weight`, `srv`, consistent hashes and call load; 0 means only failover.
     pub weight: u32,
     /// Share under `relative-weight`; 0 means only failover.
@@ -73,6 +76,7 @@ impl Destination {
             set: set.id,
             uri: spec.uri,
             address: spec.address,
+            socket: spec.socket.map(|socket| socket.number),
             weight: spec.weight,
             rweight: spec.rweight,
             priority: spec.priority,

@@ -103,6 +103,15 @@ pub enum Algorithm {
     Srv,
 }
 
+/// The listen address by which requests leave for a destination (Kamailio's `socket` and `sockname`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OutgoingSocket {
+    /// Its number among the listen addresses, which do not change while the process runs; what it means is the caller's.
+    pub number: u8,
+    /// What a derived duid calls it, like `udp:192.0.2.1:5060`; empty: nothing, because it is only a default.
+    pub name: String,
+}
+
 /// One destination as configured. [`DestinationSpec::new`] has the defaults.
 #[derive(Clone, PartialEq, Debug)]
 pub struct DestinationSpec {
@@ -112,6 +121,8 @@ pub struct DestinationSpec {
     pub uri: String,
     /// Where its requests go.
     pub address: SocketAddr,
+    /// By which listen address; `None`: the one that a request came in on, when that has the address's family.
+    pub socket: Option<OutgoingSocket>,
     /// Share under `weight`, `srv`, consistent hashes and call load; 0 means none of the regular traffic, only failover.
     pub weight: u32,
     /// Share under `relative-weight`; 0 as for `weight`.
@@ -146,6 +157,8 @@ pub struct ProbeSpec {
     pub interval: Option<Duration>,
     /// Longest wait for the answer.
     pub timeout: Option<Duration>,
+    /// Number of the listen address by which probes leave, where it is not that of calls (Kamailio's `ping_socket`).
+    pub socket: Option<u8>,
     /// From URI (Kamailio's `ping_from`).
     pub from: Option<String>,
     /// Final codes beyond 2xx that are a success.
@@ -164,6 +177,7 @@ impl DestinationSpec {
             duid: String::new(),
             uri: uri.into(),
             address,
+            socket: None,
             weight: 1,
             rweight: 1,
             priority: 0,

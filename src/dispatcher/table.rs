@@ -2,7 +2,7 @@
 //!
 //! # Policy
 //!
-//! - A destination is known by its set and its duid, or by set and URI where it has none. As long as both stay, its health,
+//! - A destination is known by its set and its duid, or by set, URI and socket where it has none. As long as both stay, its health,
 //!   admin, load and counters stay, whatever else a reload changes: order, weight, even the address.
 //! - What an operator said at run time stays too, until the config's own `disabled` of that destination changes: then the
 //!   config has the newer word.

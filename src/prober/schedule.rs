@@ -25,6 +25,8 @@ pub(super) struct Entry {
     id: DestinationId,
     uri: String,
     address: SocketAddr,
+    /// The listen address that it asks for.
+    socket: Option<u8>,
     spec: ProbeSpec,
     /// The transaction under way.
     probe: Option<Probe>,
@@ -190,12 +192,13 @@ impl Prober {
         Some((id, actions))
     }
 
-    /// Takes over what the table says of a destination. A probe to an address that it no longer has decides nothing.
+    /// Takes over what the table says of a destination. A probe to an address that it no longer has, or by a socket, decides nothing.
     fn renew(&mut self, now: Instant, id: Id, destination: &Destination) {
         let Some(entry) = self.entries.get_mut(id) else { return };
-        if entry.address != destination.address {
+        let socket = asked_socket(destination);
+        if entry.address != destination.address || entry.socket != socket {
             (entry.probe, entry.failures, entry.successes) = (None, 0, 0);
-            entry.address = destination.address;
+            (entry.address, entry.socket) = (destination.address, socket);
         }
         let fresh = entry.next_at == NEVER;
         if fresh || entry.spec != destination.probe {
@@ -253,8 +256,9 @@ impl Prober {
         let Some(entry) = self.entries.get(id) else { return };
         let Some(probe) = &entry.probe else { return };
         let same_family = |listen: &Listen| listen.address.is_ipv4() == entry.address.is_ipv4();
+        let asked = entry.socket.map(usize::from).filter(|asked| self.listen.get(*asked).is_some_and(same_family));
         // A destination that no socket reaches gets no probe out, and fails by time.
-        let Some(socket) = self.listen.iter().position(same_family) else { return };
+        let Some(socket) = asked.or_else(|| self.listen.iter().position(same_family)) else { return };
         let branch = self.keys.probe_branch(probe.branch);
         let sent_by = &self.listen[socket].advertised;
         let from = Effective { settings: &self.settings, spec: &entry.spec }.from();
@@ -318,6 +322,7 @@ impl Entry {
             id: destination.id,
             uri: destination.uri.clone(),
             address: destination.address,
+            socket: asked_socket(destination),
             spec: destination.probe.clone(),
             probe: None,
             next_at: NEVER,
@@ -349,6 +354,11 @@ impl Entry {
             states.push_event(Event { at: now, destination: Some(self.id), kind, why });
         }
     }
+}
+
+/// Kamailio's order: `ping_socket`, then the socket of calls; the config has put its defaults into both.
+fn asked_socket(destination: &Destination) -> Option<u8> {
+    destination.probe.socket.or(destination.socket)
 }
 
 /// The interval, shifted by up to a tenth either way, so that destinations do not answer all at once.

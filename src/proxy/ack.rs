@@ -1,6 +1,6 @@
 //! ACK: absorbed for a final response of ours or of this hop, passed on for a 2xx (RFC 3261 §17.2.1, §13; RFC 6026 §7.1).
 
-use super::forward::Parts;
+use super::forward::{Hop, Parts};
 use super::request::Incoming;
 use super::route::Plan;
 use super::slab::Id;
@@ -35,7 +35,7 @@ impl Proxy {
             return;
         };
         self.note_ack(incoming, &plan);
-        self.forward_stateless(turn, incoming, &plan, address);
+        self.forward_stateless(turn, incoming, &plan, Hop::routed(address));
     }
 
     /// The dialog that its Route names knows now that the caller has its 2xx.
@@ -47,22 +47,16 @@ impl Proxy {
     }
 
     /// Forwards a request without state: the same branch for each retransmission (RFC 3261 §16.11).
-    pub(super) fn forward_stateless(
-        &mut self,
-        turn: &mut Turn<'_>,
-        incoming: &Incoming<'_>,
-        plan: &Plan,
-        address: SocketAddr,
-    ) {
+    pub(super) fn forward_stateless(&mut self, turn: &mut Turn<'_>, incoming: &Incoming<'_>, plan: &Plan, hop: Hop) {
         let message = incoming.message;
-        let Some(socket) = self.leaves_by(incoming.socket, plan, address) else {
+        let Some(socket) = self.leaves_by(incoming.socket, plan, hop) else {
             self.stats.unresolvable += 1;
             return;
         };
         let received = self.keys.hash((message.text(incoming.via.branch), message.call_id(), message.head.cseq_number));
         let branch = self.keys.stateless_branch(received, self.fingerprint(incoming));
         let parts = Parts { branch: &branch, socket, cookie: None, target: None, attrs: None };
-        turn.out.push(socket, address, |arena| self.write_request(incoming, plan, &parts, arena));
+        turn.out.push(socket, hop.address, |arena| self.write_request(incoming, plan, &parts, arena));
     }
 
     fn ack_address(&self, incoming: &Incoming<'_>, plan: &Plan) -> Option<SocketAddr> {

@@ -26,7 +26,7 @@ impl Proxy {
         plan: &Plan,
         hop: Hop,
     ) -> Result<(), NotStarted> {
-        let Some(socket) = self.leaves_by(incoming.socket, plan, hop.address) else {
+        let Some(socket) = self.leaves_by(incoming.socket, plan, hop) else {
             self.stats.unresolvable += 1;
             return Err(NotStarted);
         };
@@ -212,7 +212,7 @@ impl Proxy {
         let Some(client) = self.clients.get(invite) else { return };
         let Some(sent) = &client.sent else { return };
         let (server, address, socket) = (client.server, client.address, client.socket);
-        let hop = Hop { address, destination: None };
+        let hop = Hop::routed(address);
         // RFC 3261 §9.1: same address, port and branch as the INVITE.
         let bytes = turn.out.push(socket, address, |arena| {
             let sent = scan(sent);

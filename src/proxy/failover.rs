@@ -1,6 +1,6 @@
 //! From target to target (RFC 3261 §16.5, §16.6): the rest of the target set, then the set's fallback.
 //!
-//! A chain of sets ends at [`limits::CHAIN_MAX`] sets, and an address gets a request once, whichever sets name it. The set that a
+//! A chain of sets ends at [`limits::CHAIN_MAX`] sets, and an address gets a request once by each socket, whichever sets name it. The set that a
 //! branch's target is of says which codes send the request on and how long an answer is waited for; the last set that was
 //! entered says what is answered when nothing is left.
 
@@ -14,7 +14,7 @@ use super::request::Incoming;
 use super::route::Plan;
 use super::slab::Id;
 use super::{Proxy, SocketId, Turn};
-use crate::dispatcher::{Input, Set, Table, Targets};
+use crate::dispatcher::{Destination, DestinationId, Input, Set, Table, Targets};
 use crate::limits;
 use crate::sip::{Start, scan};
 use std::net::SocketAddr;
@@ -114,10 +114,10 @@ impl Proxy {
         let table = &turn.policy.table;
         let context = &mut self.servers.get_mut(server)?.context;
         while let Some(target) = context.targets.get(usize::from(context.tried)).copied() {
-            let address = open_target(table, context, usize::from(context.tried));
+            let open = open_target(table, context, target, usize::from(context.tried));
             context.tried += 1;
-            if let Some(address) = address {
-                return Some(Hop { address, destination: Some(target) });
+            if let Some(destination) = open {
+                return Some(Hop::chosen(destination));
             }
         }
         None
@@ -172,16 +172,22 @@ fn fallback<'p>(table: &'p Table, set: &Set, entered: u8) -> Option<&'p Set> {
     table.set(next)
 }
 
-/// Where the target at `place` is, when its turn may come: it is there and available now, and nothing was sent to its address.
-/// RFC 3261 §16.5: a target is tried once, also when a set names it twice.
+/// What `target`, at `place`, is when its turn may come: it is there and available now, and nothing was sent to its address by its
+/// socket. RFC 3261 §16.5: a target is tried once, also when a set names it twice.
 #[inline]
-fn open_target(table: &Table, context: &ResponseContext, place: usize) -> Option<SocketAddr> {
-    let destination = table.destination(*context.targets.get(place)?)?;
+fn open_target<'t>(
+    table: &'t Table,
+    context: &ResponseContext,
+    target: DestinationId,
+    place: usize,
+) -> Option<&'t Destination> {
+    let destination = table.destination(target)?;
     if context.sent == 0 && context.sent_before.is_empty() {
-        return table.states().is_available(destination.state).then_some(destination.address);
+        return table.states().is_available(destination.state).then_some(destination);
     }
     let here = context.targets.iter().take(place).enumerate().filter(|(place, _)| context.sent >> place & 1 == 1);
     let mut sent = here.map(|(_, target)| target).chain(&context.sent_before);
-    let same = sent.any(|other| table.destination(*other).is_some_and(|it| it.address == destination.address));
-    (!same && table.states().is_available(destination.state)).then_some(destination.address)
+    let is_it = |it: &Destination| it.address == destination.address && it.socket == destination.socket;
+    let same = sent.any(|other| table.destination(*other).is_some_and(is_it));
+    (!same && table.states().is_available(destination.state)).then_some(destination)
 }

@@ -5,7 +5,7 @@ use super::branch::{BranchText, CookieText};
 use super::request::Incoming;
 use super::route::Plan;
 use super::settings::SocketId;
-use crate::dispatcher::{DestinationId, HeaderName};
+use crate::dispatcher::{Destination, DestinationId, HeaderName};
 use crate::limits;
 use crate::sip::{Message, Scheme, Span, Uri, push_number};
 use std::net::SocketAddr;
@@ -16,6 +16,22 @@ pub(super) struct Hop {
     pub(super) address: SocketAddr,
     /// The destination that the dispatcher chose; `None` when Route or Request-URI said.
     pub(super) destination: Option<DestinationId>,
+    /// The socket that this destination asks for.
+    pub(super) socket: Option<SocketId>,
+}
+
+impl Hop {
+    /// To where Route or Request-URI say.
+    pub(super) const fn routed(address: SocketAddr) -> Self {
+        Self { address, destination: None, socket: None }
+    }
+
+    /// To what the dispatcher chose.
+    #[inline]
+    pub(super) fn chosen(destination: &Destination) -> Self {
+        let socket = destination.socket.map(SocketId);
+        Self { address: destination.address, destination: Some(destination.id), socket }
+    }
 }
 
 /// What is particular to one branch.
@@ -32,9 +48,10 @@ pub(super) struct Parts<'a> {
 }
 
 impl Proxy {
-    /// The socket by which a request to `address` leaves: where its double Record-Route says, else by family.
-    pub(super) fn leaves_by(&self, incoming: SocketId, plan: &Plan, address: SocketAddr) -> Option<SocketId> {
-        self.names.outgoing(plan.leave_by.unwrap_or(incoming), address)
+    /// The socket by which a request leaves: the destination's own, else where its double Record-Route says, else by family.
+    #[inline]
+    pub(super) fn leaves_by(&self, incoming: SocketId, plan: &Plan, hop: Hop) -> Option<SocketId> {
+        self.names.outgoing(hop.socket.or(plan.leave_by).unwrap_or(incoming), hop.address)
     }
 
     /// Appends the request as it is forwarded. Everything that is not named here stays as it is (RFC 3261 §16.6 item 1).

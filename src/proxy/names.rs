@@ -119,6 +119,7 @@ mod tests {
     fn names() -> Names {
         let listen = |address: &str, advertised: &str| Listen {
             transport: Transport::Udp,
+            name: String::new(),
             address: address.parse().unwrap(),
             advertised: advertised.into(),
         };

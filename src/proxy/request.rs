@@ -130,14 +130,14 @@ impl Proxy {
         match decision {
             // RFC 3261 §16.10: a CANCEL whose INVITE we do not know is forwarded statelessly.
             Decision::Set(set) if incoming.method == Method::Cancel => match any_of(set, &policy.table) {
-                Some(address) => self.forward_stateless(turn, incoming, &plan, address),
+                Some(hop) => self.forward_stateless(turn, incoming, &plan, hop),
                 // RFC 3261 §9.2: nothing to cancel, and nobody to ask.
                 None => {
                     self.reply(turn, incoming.message, incoming.datagram(), Status::CALL_DOES_NOT_EXIST, "");
                 }
             },
             Decision::Address(address) if incoming.method == Method::Cancel => {
-                self.forward_stateless(turn, incoming, &plan, address);
+                self.forward_stateless(turn, incoming, &plan, Hop::routed(address));
             }
             Decision::Set(set) => self.dispatch(turn, incoming, &plan, key, set),
             Decision::Address(address) => self.relay(turn, incoming, &plan, key, address),
@@ -208,7 +208,7 @@ impl Proxy {
     /// A request whose next hop is known: in-dialog, or with a Route of its own.
     fn relay(&mut self, turn: &mut Turn<'_>, incoming: &Incoming<'_>, plan: &Plan, key: u64, address: SocketAddr) {
         let Some(id) = self.open(turn, incoming, plan, key, None) else { return };
-        self.first_branch(turn, id, incoming, plan, Some(Hop { address, destination: None }));
+        self.first_branch(turn, id, incoming, plan, Some(Hop::routed(address)));
     }
 
     fn first_branch(&mut self, turn: &mut Turn<'_>, id: Id, incoming: &Incoming<'_>, plan: &Plan, hop: Option<Hop>) {
@@ -310,9 +310,9 @@ impl Proxy {
 }
 
 /// Where a request goes that has no target set: the same available destination each time (RFC 3261 §16.11).
-fn any_of(set: &Set, table: &Table) -> Option<SocketAddr> {
+fn any_of(set: &Set, table: &Table) -> Option<Hop> {
     let available = |destination: &&Destination| table.states().is_available(destination.state);
-    set.destinations.iter().find(available).map(|destination| destination.address)
+    set.destinations.iter().find(available).map(Hop::chosen)
 }
 
 /// Whether a datagram may be sent there at all: one host, and a port.

@@ -220,6 +220,7 @@ mod tests {
     fn names() -> Names {
         let listen = |port: u16| Listen {
             transport: Transport::Udp,
+            name: String::new(),
             address: ([192, 0, 2, 1], port).into(),
             advertised: format!("192.0.2.1:{port}"),
         };

@@ -6,7 +6,8 @@ use crate::sip::Status;
 use core::time::Duration;
 use std::net::{IpAddr, SocketAddr};
 
-/// Index of a listen address in [`Settings::listen`]; with it a datagram says where it came in and where it leaves.
+/// Index of a listen address in [`Settings::listen`]; with it a datagram says where it came in and where it leaves, and a destination
+/// ([`crate::dispatcher::Destination::socket`]) by which one its requests do.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct SocketId(pub u8);
 
@@ -25,6 +26,8 @@ pub struct Listen {
     pub transport: Transport,
     /// Where the socket is bound.
     pub address: SocketAddr,
+    /// What operators call it, and a destination's `sockname`; empty: nothing.
+    pub name: String,
     /// Host and port that Via and Record-Route show, as written on the wire (`192.0.2.1:5060`, `[2001:db8::1]:5060`).
     pub advertised: String,
 }

@@ -199,7 +199,12 @@ mod tests {
     use crate::proxy::Transport;
 
     fn listen(address: &str) -> Listen {
-        Listen { transport: Transport::Udp, address: address.parse().unwrap(), advertised: String::new() }
+        Listen {
+            transport: Transport::Udp,
+            address: address.parse().unwrap(),
+            name: String::new(),
+            advertised: String::new(),
+        }
     }
 
     fn is_on(socket: BorrowedFd<'_>, level: i32, option: i32) -> bool {

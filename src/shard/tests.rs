@@ -24,7 +24,7 @@ struct Bed {
 }
 
 fn settings(address: SocketAddr) -> Settings {
-    let listen = Listen { transport: Transport::Udp, address, advertised: address.to_string() };
+    let listen = Listen { transport: Transport::Udp, address, name: String::new(), advertised: address.to_string() };
     let timers = Timers { t1: T1, ..Timers::default() };
     Settings {
         listen: vec![listen],

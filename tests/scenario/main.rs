@@ -21,6 +21,7 @@ mod reading;
 mod responses;
 mod room;
 mod routing;
+mod sockets;
 mod transport;
 mod unclaimed;
 mod world;

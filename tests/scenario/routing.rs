@@ -6,7 +6,7 @@
 use super::more_a::*;
 use super::world::*;
 use siplane::dispatcher::Algorithm;
-use siplane::proxy::{Listen, PreloadedRoute, Settings, Transport};
+use siplane::proxy::{Listen, PreloadedRoute, Settings};
 
 const FAR: &str = "203.0.113.9:5060";
 
@@ -160,8 +160,7 @@ fn both_values_of_a_double_record_route_are_removed_and_lead_over_the_right_sock
 fn the_second_value_of_a_double_record_route_names_the_socket_to_leave_by() {
     let other = "192.0.2.1:5070";
     let mut settings = settings();
-    let listen = Listen { transport: Transport::Udp, address: other.parse().unwrap(), advertised: other.into() };
-    settings.listen.push(listen);
+    settings.listen.push(listen(other));
     let mut world = world_with(settings);
     let routes = route("<sip:192.0.2.1;lr;r2=on>, <sip:192.0.2.1:5070;lr;r2=on>");
     let sent = forwarded_to(&mut world, &in_dialog("INFO", "sip:b@203.0.113.9", &routes), FAR);
@@ -342,7 +341,7 @@ fn targets_are_tried_in_order_until_one_works() {
 #[test]
 fn the_bound_and_the_advertised_address_both_name_us() {
     let advertised = "198.18.0.1:5070".to_owned();
-    let listen = vec![Listen { transport: Transport::Udp, address: "192.0.2.1:5060".parse().unwrap(), advertised }];
+    let listen = vec![Listen { advertised, ..listen("192.0.2.1:5060") }];
     let world = || world_with(Settings { listen: listen.clone(), ..settings() });
     for ours in ["<sip:198.18.0.1:5070;lr>", "<sip:192.0.2.1;lr>"] {
         let got = bye_through(&mut world(), "sip:b@203.0.113.9", &route(ours), FAR);

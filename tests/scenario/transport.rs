@@ -4,7 +4,7 @@
 
 use super::more_a::*;
 use super::world::*;
-use siplane::proxy::{Listen, Settings, Transport};
+use siplane::proxy::Settings;
 
 /// The largest payload of a UDP datagram over IPv4, bytes: 65,535 without the headers of IP and UDP.
 const PAYLOAD_BYTES_MAX: usize = 65_507;
@@ -110,8 +110,6 @@ fn rport_and_received_go_to_the_topmost_via_value_and_replace_what_the_sender_cl
 #[test]
 fn replies_go_to_the_source_port_from_the_socket_that_the_request_came_in_on() {
     let mut settings = settings();
-    let listen =
-        |text: &str| Listen { transport: Transport::Udp, address: text.parse().unwrap(), advertised: text.into() };
     settings.listen.push(listen("192.0.2.1:5070"));
     for (socket, source) in [(0, "198.51.100.1:33333"), (2, "198.51.100.1:33333"), (1, "[2001:db8::7]:33333")] {
         let mut world = world_with(Settings { ..settings.clone() });

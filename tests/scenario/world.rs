@@ -66,12 +66,17 @@ pub fn set(algorithm: Algorithm, destinations: &[&str]) -> SetSpec {
 
 pub const DESTINATIONS: [&str; 3] = ["203.0.113.1:5060", "203.0.113.2:5060", "203.0.113.3:5060"];
 
-pub fn settings() -> Settings {
-    let listen = |address: &str| Listen {
+/// A listen address that messages show as it is.
+pub fn listen(address: &str) -> Listen {
+    Listen {
         transport: Transport::Udp,
         address: address.parse().unwrap(),
+        name: String::new(),
         advertised: address.into(),
-    };
+    }
+}
+
+pub fn settings() -> Settings {
     Settings {
         listen: vec![listen("192.0.2.1:5060"), listen("[2001:db8::1]:5060")],
         server: String::new(),

@@ -125,7 +125,7 @@ impl Setup {
 }
 
 fn listen(text: &str) -> Listen {
-    Listen { transport: Transport::Udp, address: address(text), advertised: text.to_owned() }
+    Listen { transport: Transport::Udp, address: address(text), name: String::new(), advertised: text.to_owned() }
 }
 
 fn address(text: &str) -> SocketAddr {

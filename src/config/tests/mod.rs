@@ -4,6 +4,7 @@ mod list;
 mod process;
 mod sets;
 mod shipped;
+mod sockets;
 
 use super::*;
 

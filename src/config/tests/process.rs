@@ -13,15 +13,16 @@ fn all_problems_are_told_at_once_and_in_the_order_of_lines() {
          udp:192.0.2.1:5060 or udp:[2001:db8::1]:5060 (UDP only yet)\n\
          f:2: unrouted: found 405, allowed: 404, 403\n\
          f:3: server_headr: found an unknown key, allowed: listen, aliases, transactions_max, dialogs_max, \
-         stored_bytes_max, unrouted, preloaded_route, server_header, timers, dialog, prober, dispatcher_list, set, rule, \
-         default_set, shards, shutdown_timeout_s, log (did you mean \"server_header\"?)\n\
+         stored_bytes_max, unrouted, preloaded_route, server_header, timers, dialog, default_socket, default_sockname, prober, \
+         dispatcher_list, set, rule, default_set, shards, shutdown_timeout_s, log (did you mean \"server_header\"?)\n\
          f:5: log.level: found \"inf\", allowed: off, error, warn, info, debug, trace (did you mean \"info\"?)\n\
          f:8: set[0].algorithm: found \"round-robbin\", allowed: round-robin, random, priority, weight, relative-weight, \
          call-load, call-load-two-choices, round-robin-or-priority, srv, hash-call-id, hash-from-uri, hash-to-uri, \
          hash-request-uri, hash-auth-user, hash-header:NAME, and legacy- before a hash (did you mean \"round-robin\"?)\n\
          f:11: set[0].destinations[1].wieght: found an unknown key, allowed: uri, weight, rweight, priority, duid, disabled, \
-         inactive, maxload, calls_per_second_max, last_resort, attrs, probing, probe_interval_ms, probe_timeout_ms, ping_from, \
-         reply_codes, probing_threshold, inactive_threshold (did you mean \"weight\"?)"
+         inactive, maxload, calls_per_second_max, last_resort, attrs, socket, sockname, ping_socket, probing, \
+         probe_interval_ms, probe_timeout_ms, ping_from, reply_codes, probing_threshold, inactive_threshold \
+         (did you mean \"weight\"?)"
     );
 }
 
@@ -94,7 +95,8 @@ fn listen_addresses_are_checked() {
         ),
         (
             "[7]",
-            "f:1: listen[0]: found 7, allowed: a listen address in quotes, or { address = \"udp:…\", advertise = \"…\" }",
+            "f:1: listen[0]: found 7, allowed: a listen address in quotes, or { address = \"udp:…\", name = \"…\", advertise = \
+             \"…\" }",
         ),
     ];
     for (listen, expected) in cases {

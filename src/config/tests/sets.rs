@@ -281,6 +281,7 @@ fn all_that_a_destination_and_a_set_can_say_is_read() {
         never: false,
         interval: Some(Duration::from_secs(1)),
         timeout: Some(Duration::from_millis(900)),
+        socket: None,
         from: Some("sip:p@h".into()),
         reply_codes: Some(vec![486]),
         probing_threshold: Some(4),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::dispatcher::{DestinationSpec, PassiveSpec};
+use crate::dispatcher::{DestinationSpec, OutgoingSocket, PassiveSpec};
 use crate::prober::ProbePolicy;
 use crate::prober::world::{SECOND, World, destination, settings, table};
 
@@ -117,6 +117,38 @@ fn a_destination_is_probed_as_it_says_itself_and_the_others_as_all() {
     world.answer = Some("200 OK");
     world.run(SECOND * 5);
     assert_eq!(world.states().health(world.state(0)), Health::Active, "one answer is enough there");
+}
+
+#[test]
+fn probes_leave_by_the_ping_socket_else_by_the_destinations_else_by_the_first_of_the_family() {
+    let by = |number, own: Option<u8>, ping| DestinationSpec {
+        socket: own.map(|number| OutgoingSocket { number, name: String::new() }),
+        probe: ProbeSpec { socket: ping, ..ProbeSpec::default() },
+        ..destination(number)
+    };
+    let asked = |first: Option<u8>| {
+        let others = [by(2, Some(1), None), by(3, Some(1), Some(0)), by(4, None, Some(1)), by(5, Some(7), None)];
+        [vec![by(1, first, None)], others.to_vec()].concat()
+    };
+    let mut world = World::new(settings(ProbePolicy::All), table(asked(None), PassiveSpec::default(), None));
+    world.answer = Some("200 OK");
+    let ports = |world: &mut World| {
+        world.probes.clear();
+        world.run(SECOND * 3 / 2);
+        let port = |which| {
+            let mut sent = world.probes.iter().filter(|(_, to, _)| number(*to) == which);
+            let via = sent.next().unwrap().2.split("Via: SIP/2.0/UDP 192.0.2.1:").nth(1).unwrap().to_owned();
+            assert!(sent.all(|(_, _, text)| text.contains(&format!("192.0.2.1:{}", &via[..4]))));
+            via[..4].to_owned()
+        };
+        [1, 2, 3, 4, 5].map(port)
+    };
+    assert_eq!(ports(&mut world), ["5060", "5070", "5060", "5070", "5060"]);
+    // A reload moves it to another socket, with what is known of it: there is no probe of the old one any more.
+    let moved = table(asked(Some(1)), PassiveSpec::default(), Some(&world.table));
+    world.publish(moved);
+    assert_eq!(ports(&mut world), ["5070", "5070", "5060", "5070", "5060"]);
+    assert_eq!(world.states().health(world.state(0)), Health::Active);
 }
 
 #[test]

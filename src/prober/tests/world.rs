@@ -58,10 +58,12 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(settings: ProbeSettings, table: Table) -> Self {
-        let address: SocketAddr = "192.0.2.1:5060".parse().unwrap();
-        let listen = Listen { transport: Transport::Udp, address, advertised: address.to_string() };
+        let listen = [5060, 5070].map(|port| {
+            let address = SocketAddr::from(([192, 0, 2, 1], port));
+            Listen { transport: Transport::Udp, address, name: String::new(), advertised: address.to_string() }
+        });
         let now = Instant::from_nanos(1);
-        let mut prober = Prober::new(settings, Timers::default(), vec![listen], 3, now);
+        let mut prober = Prober::new(settings, Timers::default(), listen.to_vec(), 3, now);
         prober.set_table(now, &table);
         Self {
             prober,

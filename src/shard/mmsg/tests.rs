@@ -13,6 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn open(addresses: &[&str]) -> ShardSockets {
     let listen = |address: &&str| Listen {
         transport: Transport::Udp,
+        name: String::new(),
         address: address.parse().unwrap(),
         advertised: String::new(),
     };
