@@ -1,7 +1,7 @@
 //! From target to target (RFC 3261 §16.5, §16.6): the rest of the target set, then the set's fallback.
 //!
-//! A chain of sets ends at [`limits::CHAIN_MAX`] sets, and an address gets a request once by each socket, whichever sets name it. The set that a
-//! branch's target is of says which codes send the request on and how long an answer is waited for; the last set that was
+//! A chain of sets ends at [`limits::CHAIN_MAX`] sets, and an address gets a request once by each socket, whichever sets name it. The
+//! set that a branch's target is of says which codes send the request on and how long an answer is waited for; the last set that was
 //! entered says what is answered when nothing is left.
 
 use super::context::Lost;
