@@ -49,7 +49,7 @@ impl Proxy {
     /// Forwards a request without state: the same branch for each retransmission (RFC 3261 §16.11).
     pub(super) fn forward_stateless(&mut self, turn: &mut Turn<'_>, incoming: &Incoming<'_>, plan: &Plan, hop: Hop) {
         let message = incoming.message;
-        let Some(socket) = self.leaves_by(incoming.socket, plan, hop) else {
+        let Some(socket) = self.leaves_by(incoming.socket, plan, &hop) else {
             self.stats.unresolvable += 1;
             return;
         };

@@ -26,7 +26,7 @@ impl Proxy {
         plan: &Plan,
         hop: Hop,
     ) -> Result<(), NotStarted> {
-        let Some(socket) = self.leaves_by(incoming.socket, plan, hop) else {
+        let Some(socket) = self.leaves_by(incoming.socket, plan, &hop) else {
             self.stats.unresolvable += 1;
             return Err(NotStarted);
         };

@@ -50,8 +50,8 @@ pub(super) struct Parts<'a> {
 impl Proxy {
     /// The socket by which a request leaves: the destination's own, else where its double Record-Route says, else by family.
     #[inline]
-    pub(super) fn leaves_by(&self, incoming: SocketId, plan: &Plan, hop: Hop) -> Option<SocketId> {
-        self.names.outgoing(hop.socket.or(plan.leave_by).unwrap_or(incoming), hop.address)
+    pub(super) fn leaves_by(&self, incoming: SocketId, plan: &Plan, hop: &Hop) -> Option<SocketId> {
+        self.names.outgoing(hop.socket.or(plan.leave_by).unwrap_or(incoming), &hop.address)
     }
 
     /// Appends the request as it is forwarded. Everything that is not named here stays as it is (RFC 3261 §16.6 item 1).

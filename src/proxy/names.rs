@@ -81,7 +81,8 @@ impl Names {
     }
 
     /// The socket by which a request that came in on `incoming` leaves to `destination`: the same one unless the family differs.
-    pub(crate) fn outgoing(&self, incoming: SocketId, destination: SocketAddr) -> Option<SocketId> {
+    #[inline]
+    pub(crate) fn outgoing(&self, incoming: SocketId, destination: &SocketAddr) -> Option<SocketId> {
         let fits = |own: &Own| own.address.is_ipv4() == destination.is_ipv4();
         if self.own.get(usize::from(incoming.0)).is_some_and(fits) {
             return Some(incoming);
@@ -152,7 +153,7 @@ mod tests {
     #[test]
     fn a_request_leaves_by_a_socket_of_its_family() {
         let names = names();
-        assert_eq!(names.outgoing(SocketId(0), "192.0.2.9:5060".parse().unwrap()), Some(SocketId(0)));
-        assert_eq!(names.outgoing(SocketId(0), "[2001:db8::9]:5060".parse().unwrap()), Some(SocketId(1)));
+        assert_eq!(names.outgoing(SocketId(0), &"192.0.2.9:5060".parse().unwrap()), Some(SocketId(0)));
+        assert_eq!(names.outgoing(SocketId(0), &"[2001:db8::9]:5060".parse().unwrap()), Some(SocketId(1)));
     }
 }
