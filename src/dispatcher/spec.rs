@@ -146,6 +146,8 @@ pub struct ProbeSpec {
     pub interval: Option<Duration>,
     /// Longest wait for the answer.
     pub timeout: Option<Duration>,
+    /// Method on the wire (Kamailio's `ds_ping_method`): one without a dialog.
+    pub method: Option<String>,
     /// From URI (Kamailio's `ping_from`).
     pub from: Option<String>,
     /// Final codes beyond 2xx that are a success.

@@ -91,7 +91,7 @@ impl Prober {
     #[must_use]
     pub fn new(settings: ProbeSettings, timers: Timers, listen: Vec<Listen>, seed: u64, now: Instant) -> Self {
         let keys = Keys::new(seed);
-        let template = Template { method: settings.method.clone(), user_agent: settings.user_agent.clone() };
+        let template = Template { user_agent: settings.user_agent.clone() };
         Self {
             template,
             timers,
@@ -257,9 +257,10 @@ impl Prober {
         let Some(socket) = self.listen.iter().position(same_family) else { return };
         let branch = self.keys.probe_branch(probe.branch);
         let sent_by = &self.listen[socket].advertised;
-        let from = Effective { settings: &self.settings, spec: &entry.spec }.from();
+        let effective = Effective { settings: &self.settings, spec: &entry.spec };
+        let (method, from) = (effective.method(), effective.from());
         out.push(SocketId(socket as u8), entry.address, |arena| {
-            self.template.write(&entry.uri, from, sent_by, &branch, arena)
+            self.template.write(method, &entry.uri, from, sent_by, &branch, arena)
         });
     }
 

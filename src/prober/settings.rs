@@ -92,6 +92,10 @@ impl<'a> Effective<'a> {
         self.spec.timeout.unwrap_or(self.settings.timeout)
     }
 
+    pub(super) fn method(&self) -> &'a str {
+        self.spec.method.as_deref().unwrap_or(&self.settings.method)
+    }
+
     pub(super) fn from(&self) -> &'a str {
         self.spec.from.as_deref().unwrap_or(&self.settings.from)
     }

@@ -20,8 +20,8 @@ fn all_problems_are_told_at_once_and_in_the_order_of_lines() {
          call-load, call-load-two-choices, round-robin-or-priority, srv, hash-call-id, hash-from-uri, hash-to-uri, \
          hash-request-uri, hash-auth-user, hash-header:NAME, and legacy- before a hash (did you mean \"round-robin\"?)\n\
          f:11: set[0].destinations[1].wieght: found an unknown key, allowed: uri, weight, rweight, priority, duid, disabled, \
-         inactive, maxload, calls_per_second_max, last_resort, attrs, probing, probe_interval_ms, probe_timeout_ms, ping_from, \
-         reply_codes, probing_threshold, inactive_threshold (did you mean \"weight\"?)"
+         inactive, maxload, calls_per_second_max, last_resort, attrs, probing, probe_interval_ms, probe_timeout_ms, \
+         probe_method, ping_from, reply_codes, probing_threshold, inactive_threshold (did you mean \"weight\"?)"
     );
 }
 
@@ -155,7 +155,39 @@ fn the_keys_of_the_process_are_checked() {
             "[prober]\ninterval_ms = 5000\ntimeout_ms = 6000",
             "f:4: warning: prober.timeout_ms: found 6000, allowed: less than interval_ms (5000), or probes pile up",
         ),
-        ("[prober]\nmethod = \"INVITE\"", "f:3: prober.method: found \"INVITE\", allowed: OPTIONS, INFO"),
+        ("[prober]\nmethod = \"INFO\"", ""),
+        (
+            "[prober]\nmethod = \"INVITE\"",
+            "f:3: prober.method: found INVITE, which begins a call, allowed: OPTIONS, INFO, or another method that is a request of its own",
+        ),
+        (
+            "[prober]\nmethod = \"ACK\"",
+            "f:3: prober.method: found ACK, which is never answered, allowed: OPTIONS, INFO, or another method that is a request of \
+             its own",
+        ),
+        (
+            "[prober]\nmethod = \"CANCEL\"",
+            "f:3: prober.method: found CANCEL, which needs an INVITE to cancel, allowed: OPTIONS, INFO, or another method that is \
+             a request of its own",
+        ),
+        (
+            "[prober]\nmethod = \"bye\"",
+            "f:3: prober.method: found BYE, which needs a call to end, allowed: OPTIONS, INFO, or another method that is a \
+             request of its own",
+        ),
+        (
+            "[prober]\nmethod = \"OPTIONS sip:x\"",
+            "f:3: prober.method: found \"OPTIONS sip:x\", allowed: OPTIONS, INFO, or another method that is a request of its own",
+        ),
+        (
+            "[prober]\nmethod = \"options\"",
+            "f:3: warning: prober.method: found \"options\", allowed: OPTIONS, INFO, REGISTER, MESSAGE (did you mean \"OPTIONS\"?)",
+        ),
+        (
+            "[prober]\nmethod = \"NOTIFY\"",
+            "f:3: warning: prober.method: found NOTIFY, which needs an Event (RFC 6665) that a probe has not, allowed: OPTIONS, or \
+             reply_codes with what it is answered",
+        ),
         (
             "[prober]\nfrom = \"<sip:a@b>\"",
             "f:3: prober.from: found \"<sip:a@b>\", allowed: a SIP URI without < and >, like sip:siplane@example.com",

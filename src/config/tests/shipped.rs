@@ -104,6 +104,7 @@ const WITHOUT_DEFAULT: &[&str] = &[
     "set[0].attrs_header",
     "set[0].destinations[0].probe_interval_ms",
     "set[0].destinations[0].probe_timeout_ms",
+    "set[0].destinations[0].probe_method",
     "set[0].destinations[0].ping_from",
     "set[0].destinations[0].reply_codes",
     "set[0].destinations[0].probing_threshold",
