@@ -23,6 +23,7 @@ mod probe_method;
 mod problem;
 mod process;
 mod reader;
+mod report;
 mod rule;
 mod set;
 #[cfg(test)]

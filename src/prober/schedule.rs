@@ -22,10 +22,10 @@ use std::net::SocketAddr;
 
 #[derive(Debug)]
 pub(super) struct Entry {
-    id: DestinationId,
+    pub(super) id: DestinationId,
     uri: String,
     address: SocketAddr,
-    spec: ProbeSpec,
+    pub(super) spec: ProbeSpec,
     /// The transaction under way.
     probe: Option<Probe>,
     next_at: Instant,
@@ -35,6 +35,8 @@ pub(super) struct Entry {
     told: bool,
     /// Whether it is not active because of probes.
     blamed: bool,
+    /// Whether the last load that it reported could not be read.
+    pub(super) misreports: bool,
     timer: Option<TimerId>,
     pub(super) watch: Watch,
 }
@@ -70,7 +72,7 @@ impl Outcome {
 /// The schedule of all probes.
 #[derive(Debug)]
 pub struct Prober {
-    settings: ProbeSettings,
+    pub(super) settings: ProbeSettings,
     template: Template,
     timers: Timers,
     listen: Vec<Listen>,
@@ -161,10 +163,12 @@ impl Prober {
 
     /// A response with a probe's branch came to some shard, at `now`.
     pub fn handle_answer(&mut self, now: Instant, table: &Table, bytes: &[u8]) {
-        let Some(status) = scan(bytes).status() else { return };
+        let answer = scan(bytes);
+        let Some(status) = answer.status() else { return };
         let event = if status.is_provisional() { ClientEvent::Provisional } else { ClientEvent::Success };
         let Some((id, actions)) = self.probe_event(bytes, event) else { return };
         if actions.has(Actions::STOP_RETRANSMIT) {
+            self.take_report(now, id, table, &answer, status);
             self.finished(now, id, table, Outcome::Answered(status));
             self.file(id);
         }
@@ -238,6 +242,7 @@ impl Prober {
         if never || disabled || !effective.wanted(destination, table.states()) {
             return entry.leave_alone(now, table, never);
         }
+        table.states().ask_report(destination.state);
         entry.probe = Some(Probe {
             state: State::Trying,
             branch: Id { index: id.index, generation: self.sequence },
@@ -276,7 +281,7 @@ impl Prober {
             Outcome::Answered(status) => {
                 let (latency, weight) = (now.saturating_since(probe.sent_at), self.settings.latency_weight_permille);
                 states.note_probe_answer(state, latency, status.code(), weight);
-                status.is_success() || effective.accepts(status.code())
+                effective.is_good(status)
             }
             Outcome::TimedOut | Outcome::Unreachable => {
                 states.note_probe_timeout(state);
@@ -326,6 +331,7 @@ impl Entry {
             successes: 0,
             told: false,
             blamed: false,
+            misreports: false,
             timer: None,
             watch: Watch::default(),
         }

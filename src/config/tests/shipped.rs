@@ -102,6 +102,7 @@ const WITHOUT_DEFAULT: &[&str] = &[
     "rule",
     "set[0].fallback",
     "set[0].attrs_header",
+    "set[0].load_header",
     "set[0].destinations[0].probe_interval_ms",
     "set[0].destinations[0].probe_timeout_ms",
     "set[0].destinations[0].probe_method",
