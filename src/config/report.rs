@@ -9,7 +9,7 @@ use core::time::Duration;
 /// Reads the keys; `destinations` and `algorithm` are those of the same set.
 pub(super) fn read(
     section: &mut Section<'_>,
-    algorithm: Option<Algorithm>,
+    algorithm: Algorithm,
     destinations: &[DestinationSpec],
     around: &Surroundings<'_>,
 ) -> ReportSpec {
@@ -23,8 +23,7 @@ pub(super) fn read(
     let bounds_item = section.item("reported_maxload");
     let bounds = bounds_item.as_ref().and_then(|item| item.flag()).unwrap_or(default.bounds);
     let reports = (load_from != LoadFrom::Calls).then_some(from_item).flatten();
-    let call_load = algorithm.is_none_or(|algorithm| matches!(algorithm, Algorithm::CallLoad(_)));
-    if let Some(item) = reports.as_ref().filter(|_| !call_load) {
+    if let Some(item) = reports.as_ref().filter(|_| !matches!(algorithm, Algorithm::CallLoad(_))) {
         item.warn(item.shown(), "the algorithm call-load with it, which alone goes by load");
     }
     for item in reports.iter().chain(bounds_item.iter().filter(|_| bounds)).filter(|_| header_item.is_none()) {

@@ -99,13 +99,14 @@ fn refuse_too_many(root: &Section<'_>, sets: &[SetSpec]) {
 impl<'a> Reading<'a> {
     fn set(&mut self, mut section: Section<'a>, around: &Surroundings<'_>) {
         let (id, name) = identity(&mut section, &mut self.names);
-        let algorithm = section.item("algorithm").and_then(|item| algorithm::read(&item));
+        let algorithm =
+            section.item("algorithm").and_then(|item| algorithm::read(&item)).unwrap_or(Algorithm::RoundRobin);
         let destinations = self.destinations(&mut section, id.map(SetId), around);
         let report = report::read(&mut section, algorithm, &destinations, around);
         let spec = SetSpec {
             id: SetId(id.unwrap_or_default()),
             name,
-            algorithm: algorithm.unwrap_or(Algorithm::RoundRobin),
+            algorithm,
             destinations,
             failover_codes: failover_codes(&mut section),
             // A bound of 16 fits every integer type.

@@ -11,6 +11,7 @@
 use core::mem;
 use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
 
 use super::gate::{Bounds, Refused, has_room, reserve};
 use super::ramp::Part;
@@ -93,10 +94,18 @@ impl States {
         Bounds { load, rate: destination.rate }
     }
 
-    /// The smaller one of `maxload` and a fresh reported capacity that bounds; 0: no bound.
+    /// The calls that it may have now, `maxload` or fewer by its report; 0: no bound.
     fn calls_max(&self, destination: &Destination, now: Instant) -> u32 {
-        let max_age = destination.reported_bound;
-        let report = max_age.and_then(|max_age| self.fresh_report(destination.state, max_age, now));
+        match destination.reported_bound {
+            None => destination.maxload,
+            Some(max_age) => self.reported_max(destination, max_age, now),
+        }
+    }
+
+    /// The smaller one of `maxload` and a fresh reported capacity. Apart, so that who asks for no reports carries no code for them.
+    #[inline(never)]
+    fn reported_max(&self, destination: &Destination, max_age: Duration, now: Instant) -> u32 {
+        let report = self.fresh_report(destination.state, max_age, now);
         match (destination.maxload, report.and_then(|reported| reported.report.capacity)) {
             (0, Some(capacity)) => capacity,
             (maxload, Some(capacity)) => maxload.min(capacity),

@@ -54,6 +54,7 @@ impl Fullness {
     }
 
     /// What orders destinations: how full one more call would make it, as the bits of a positive number; weight 0 comes last.
+    #[inline(never)]
     pub(super) fn of(&self, draft: &Draft<'_>, position: usize) -> u64 {
         let Some(Place { destination, states, now }) = draft.place(position) else { return u64::MAX };
         let calls = states.load(destination.state) + 1;

@@ -5,6 +5,7 @@
 
 mod probing;
 mod program;
+mod reporting;
 
 use program::{SHUTDOWN_TIMEOUT, Siplane};
 use siplane::cli::demo::{Destination, DestinationReport, LoadOptions, Report, load};
