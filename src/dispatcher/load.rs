@@ -58,7 +58,8 @@ impl States {
     ///
     /// # Errors
     ///
-    /// Nothing is taken when the destination is at `maxload` or its reported capacity (of which slow start gives a part only) or at its calls per second.
+    /// Nothing is taken when the destination is at `maxload` or its reported capacity (of which slow start gives a part only), or at its
+    /// calls per second.
     pub fn reserve(&self, destination: &Destination, now: Instant) -> Result<LoadToken, Refused> {
         if !destination.bounded {
             return Ok(self.take_load(destination.state));
@@ -128,6 +129,7 @@ impl States {
 
     /// Live tokens of one destination.
     #[must_use]
+    #[inline]
     pub fn load(&self, index: StateIndex) -> u64 {
         self.slot(index).load.load(Ordering::Relaxed)
     }

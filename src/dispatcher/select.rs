@@ -198,6 +198,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Whether the destination may get this request: it is available, has room, and slow start admits it.
+    #[inline]
     pub(super) fn is_available(&self, position: usize) -> bool {
         let Some(destination) = self.destinations.get(position) else { return false };
         self.states.is_available(destination.state) && (destination.is_plain() || self.admits(destination))
@@ -246,6 +247,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Whether the destination could become a target: available, and not one yet.
+    #[inline]
     pub(super) fn is_open(&self, position: usize) -> bool {
         self.is_available(position) && !self.targets.contains(&self.destinations[position].id)
     }

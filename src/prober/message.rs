@@ -11,8 +11,8 @@ pub(super) struct Template {
 }
 
 impl Template {
-    /// Appends the probe of `uri` by `method`, which needs no dialog, From `from`, both without brackets, sent from `sent_by` (RFC 3261 §8.1.1: the headers that every
-    /// request carries).
+    /// Appends the probe of `uri` by `method`, a request of its own, From `from`, the URIs without brackets, sent from `sent_by`
+    /// (RFC 3261 §8.1.1: the headers that every request carries).
     pub(super) fn write(
         &self,
         method: &str,
