@@ -68,10 +68,13 @@ pub struct Destination {
     pub(super) reported_bound: Option<Duration>,
     /// Whether anything bounds its calls.
     pub(super) bounded: bool,
+    /// [`Destination::is_plain`].
+    plain: bool,
 }
 
 impl Destination {
     pub(super) fn new(set: &SetSpec, id: DestinationId, duid: String, spec: DestinationSpec) -> Self {
+        let bounded = spec.maxload > 0 || spec.calls_per_second_max > 0 || set.report.bounds;
         Self {
             id,
             duid,
@@ -92,13 +95,14 @@ impl Destination {
             state: id.state(),
             rate: Rate::per_second(spec.calls_per_second_max),
             reported_bound: set.report.bounds.then_some(set.report.max_age),
-            bounded: spec.maxload > 0 || spec.calls_per_second_max > 0 || set.report.bounds,
+            bounded,
+            plain: !bounded && set.slow_start.is_zero() && !spec.last_resort,
         }
     }
 
     /// Whether its standing alone says if it may get a request: it has no bound and no slow start, and is no last resort.
     pub(super) const fn is_plain(&self) -> bool {
-        !self.bounded && self.slow_start.is_zero() && !self.last_resort
+        self.plain
     }
 }
 
