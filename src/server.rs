@@ -133,7 +133,7 @@ impl Server {
             },
             interval: wish.interval,
             timeout: wish.timeout,
-            method: String::from(wish.method.name()),
+            method: wish.method.clone(),
             from: wish.from.clone(),
             user_agent: settings.server.clone(),
             probing_threshold: wish.probing_threshold,

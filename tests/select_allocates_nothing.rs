@@ -7,7 +7,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use siplane::dispatcher::{
-    Algorithm, DestinationSpec, HashInput, HashKind, Health, Input, LoadChoice, Random, SetId, SetSpec, Table, Targets,
+    Algorithm, DestinationSpec, HashInput, HashKind, Health, Input, LoadChoice, LoadFrom, Random, Report, ReportSpec,
+    SetId, SetSpec, Table, Targets,
 };
 use siplane::limits::TARGETS_MAX;
 use siplane::time::Instant;
@@ -49,9 +50,14 @@ fn destination(number: u16) -> DestinationSpec {
 }
 
 fn table(algorithm: Algorithm, destinations: u16) -> Table {
+    table_by(algorithm, destinations, ReportSpec::default())
+}
+
+fn table_by(algorithm: Algorithm, destinations: u16, report: ReportSpec) -> Table {
     let destinations = (0..destinations).map(destination).collect();
     let slow_start = Duration::from_millis(2);
-    let set = SetSpec { failover_limit: TARGETS_MAX, slow_start, ..SetSpec::new(SetId(1), algorithm, destinations) };
+    let set =
+        SetSpec { failover_limit: TARGETS_MAX, slow_start, report, ..SetSpec::new(SetId(1), algorithm, destinations) };
     Table::build(vec![set], None).expect("a good table")
 }
 
@@ -98,6 +104,28 @@ fn selecting_and_taking_load_allocate_nothing_whatever_is_available() {
                 table.states().set_health(destination.state, Health::Active, Instant::from_nanos(1));
             }
             assert_eq!(allocations(&table), 0, "{algorithm:?} of {destinations} that come back");
+        }
+    }
+}
+
+#[test]
+fn selecting_by_reported_load_and_reporting_it_allocate_nothing() {
+    for load_from in [LoadFrom::Reported, LoadFrom::Both] {
+        for choice in [LoadChoice::Exact, LoadChoice::TwoChoices] {
+            let report = ReportSpec { load_from, bounds: true, ..ReportSpec::default() };
+            for destinations in [1, 6, 700] {
+                let table = table_by(Algorithm::CallLoad(choice), destinations, report);
+                let before = ALLOCATIONS.get();
+                for (number, destination) in (0..).zip(&table.sets()[0].destinations) {
+                    // A third of them says both, a third one of both, a third nothing.
+                    let said = Report { in_use_permille: Some(number), capacity: (number % 3 == 0).then_some(50) };
+                    if number % 3 < 2 {
+                        table.states().report_load(destination.state, said, Instant::from_nanos(1));
+                    }
+                }
+                assert_eq!(ALLOCATIONS.get() - before, 0, "reports of {destinations}");
+                assert_eq!(allocations(&table), 0, "{load_from:?} {choice:?} of {destinations}");
+            }
         }
     }
 }

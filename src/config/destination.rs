@@ -1,10 +1,10 @@
 //! One entry of `destinations`: a SIP URI, or a table with one.
 
-use super::process;
 use super::reader::{Item, Section};
 use super::set::Surroundings;
 use super::socket::Wishes;
 use super::uri::{self, Checked, URI_ALLOWED};
+use super::{probe_method, process};
 use crate::dispatcher::{DestinationSpec, ProbeSpec};
 use core::time::Duration;
 use std::net::SocketAddr;
@@ -109,6 +109,7 @@ fn probe(section: &mut Section<'_>, around: &Surroundings<'_>) -> ProbeSpec {
         interval,
         timeout,
         socket: None,
+        method: section.item("probe_method").and_then(|item| probe_method::read(&item)),
         from: section.item("ping_from").and_then(|item| process::prober_from(&item)),
         reply_codes: process::reply_codes(section),
         probing_threshold: section.item("probing_threshold").and_then(|item| item.number(1..=1_000, "")),

@@ -20,9 +20,11 @@ mod list_file;
 mod list_line;
 mod list_socket;
 mod passive;
+mod probe_method;
 mod problem;
 mod process;
 mod reader;
+mod report;
 mod rule;
 mod set;
 mod socket;
@@ -34,7 +36,6 @@ pub use problem::{Kind, Problem, Problems};
 
 use crate::dispatcher::{SetId, SetSpec};
 use crate::proxy::settings::{Rule, Settings, SocketId};
-use crate::sip::Method;
 use core::time::Duration;
 use list_file::ListSurroundings;
 use reader::{Section, Source};
@@ -106,8 +107,8 @@ pub struct ProberSettings {
     pub interval: Duration,
     /// Longest wait for the answer to a probe.
     pub timeout: Duration,
-    /// Method of a probe, OPTIONS or INFO.
-    pub method: Method,
+    /// Method of a probe (Kamailio's `ds_ping_method`).
+    pub method: String,
     /// From URI of a probe, without angle brackets.
     pub from: String,
     /// Failed probes in a row that make a destination inactive; at least 1 (Kamailio's `ds_probing_threshold`).
@@ -130,7 +131,7 @@ impl Default for ProberSettings {
             core: None,
             interval: Duration::ZERO,
             timeout: Duration::from_secs(2),
-            method: Method::Options,
+            method: String::from("OPTIONS"),
             from: String::from("sip:siplane@localhost"),
             probing_threshold: 2,
             inactive_threshold: 2,

@@ -4,10 +4,10 @@ use super::address::{self, HostPort};
 use super::codes;
 use super::reader::{Item, Section};
 use super::socket;
-use super::{LogLevel, LogSettings, ProbePolicy, ProberSettings, ShardsPlan};
+use super::{LogLevel, LogSettings, ProbePolicy, ProberSettings, ShardsPlan, probe_method};
 use crate::limits;
 use crate::proxy::settings::{DialogLifetimes, Listen, PreloadedRoute, Settings, SocketId, Timers, Transport};
-use crate::sip::{Method, Status};
+use crate::sip::Status;
 use core::time::Duration;
 use std::net::IpAddr;
 
@@ -273,7 +273,7 @@ pub(super) fn prober(mut section: Section<'_>, listen: &[Listen]) -> ProberSetti
         core: section.item("core").and_then(|item| prober_core(&item)),
         interval,
         timeout,
-        method: section.choice("method", &[("OPTIONS", Method::Options), ("INFO", Method::Info)], default.method),
+        method: section.item("method").and_then(|item| probe_method::read(&item)).unwrap_or(default.method),
         from: section.item("from").and_then(|item| prober_from(&item)).unwrap_or(default.from),
         socket: section.item("socket").and_then(|item| socket::any(&item, listen)).map(|(_, number)| SocketId(number)),
         probing_threshold: section.number("probing_threshold", 1..=1_000, default.probing_threshold),

@@ -128,6 +128,15 @@ impl<'a> Item<'a> {
         self.value.get_ref().as_bool()
     }
 
+    /// true or false.
+    pub(super) fn flag(&self) -> Option<bool> {
+        let flag = self.as_flag();
+        if flag.is_none() {
+            self.refuse("true, false");
+        }
+        flag
+    }
+
     /// Whether this is a table; nothing is noted otherwise.
     pub(super) fn is_table(&self) -> bool {
         self.value.get_ref().is_table()
@@ -244,12 +253,7 @@ impl<'a> Section<'a> {
 
     /// true or false; false if absent.
     pub(super) fn flag(&mut self, key: &'static str) -> bool {
-        let Some(item) = self.item(key) else { return false };
-        let flag = item.as_flag();
-        if flag.is_none() {
-            item.refuse("true, false");
-        }
-        flag.unwrap_or(false)
+        self.item(key).and_then(|item| item.flag()).unwrap_or(false)
     }
 
     /// A number within `range`; `default` if absent.

@@ -3,7 +3,7 @@
 use super::list_file::ListSet;
 use super::passive;
 use super::reader::{Item, Section};
-use super::{ProberSettings, algorithm, chain, codes, destination};
+use super::{ProberSettings, algorithm, chain, codes, destination, report};
 use crate::dispatcher::{Algorithm, DestinationSpec, Exhausted, FailoverCodes, HeaderName, SetId, SetSpec};
 use crate::limits;
 use crate::proxy::settings::{Listen, Timers};
@@ -76,7 +76,7 @@ pub(super) fn sets(
     (sets, names)
 }
 
-fn header_name(item: &Item<'_>) -> Option<HeaderName> {
+pub(super) fn header_name(item: &Item<'_>) -> Option<HeaderName> {
     let allowed = "a header name of at most 31 characters, like X-Dispatcher-Attrs";
     let name = item.text(allowed).and_then(HeaderName::new);
     if name.is_none() && item.as_text().is_some() {
@@ -99,12 +99,15 @@ fn refuse_too_many(root: &Section<'_>, sets: &[SetSpec]) {
 impl<'a> Reading<'a> {
     fn set(&mut self, mut section: Section<'a>, around: &Surroundings<'_>) {
         let (id, name) = identity(&mut section, &mut self.names);
-        let algorithm = section.item("algorithm").and_then(|item| algorithm::read(&item));
+        let algorithm =
+            section.item("algorithm").and_then(|item| algorithm::read(&item)).unwrap_or(Algorithm::RoundRobin);
+        let destinations = self.destinations(&mut section, id.map(SetId), around);
+        let report = report::read(&mut section, algorithm, &destinations, around);
         let spec = SetSpec {
             id: SetId(id.unwrap_or_default()),
             name,
-            algorithm: algorithm.unwrap_or(Algorithm::RoundRobin),
-            destinations: self.destinations(&mut section, id.map(SetId), around),
+            algorithm,
+            destinations,
             failover_codes: failover_codes(&mut section),
             // A bound of 16 fits every integer type.
             failover_limit: section.number("failover_limit", 1..=limits::TARGETS_MAX as i64, FAILOVER_LIMIT_DEFAULT),
@@ -116,6 +119,7 @@ impl<'a> Reading<'a> {
             attrs_header: section.item("attrs_header").and_then(|item| header_name(&item)),
             slow_start: section.seconds("slow_start_s", 0..=3_600, Duration::ZERO),
             passive: passive::read(section.section("passive")),
+            report,
         };
         self.fallbacks.extend(section.item("fallback").map(|item| (self.sets.len(), item)));
         section.finish();

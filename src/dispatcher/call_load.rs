@@ -4,6 +4,8 @@
 //! comes last, in the order of calls. A destination that has just come back counts with the part of its weight that slow
 //! start gives it: it has no calls yet, and would otherwise get all of them.
 //!
+//! Where a set's destinations report their load, and it says so, what counts is how full each is ([`Fullness`]).
+//!
 //! - `Exact` looks at all destinations of a set of up to [`LOOKS_MAX`]; ties go round. A larger set is sampled, so that the
 //!   cost does not grow with it: the best of [`DRAWS`] drawn by weight is at most a call or two above the very fewest.
 //! - `TwoChoices` draws two by weight and takes the better one, whatever the size of the set.
@@ -11,6 +13,8 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::random::Random;
+use super::report::ReportSpec;
+use super::reported_load::Fullness;
 use super::select::{Draft, around, weights};
 use super::set::Destination;
 use super::spec::LoadChoice;
@@ -30,42 +34,62 @@ const SECOND_DRAWS_MAX: usize = 2;
 #[derive(Debug)]
 pub(super) struct Loads {
     shares: Shares,
+    /// None: what counts is the number of calls.
+    fullness: Option<Fullness>,
 }
 
 impl Loads {
-    pub(super) fn new(destinations: &[Destination]) -> Self {
-        Self { shares: Shares::new(weights(destinations, |destination| destination.weight)) }
+    pub(super) fn new(destinations: &[Destination], report: &ReportSpec) -> Self {
+        let shares = Shares::new(weights(destinations, |destination| destination.weight));
+        Self { shares, fullness: Fullness::new(destinations, report) }
     }
 
     /// Offers destinations from the lowest relative load up.
     pub(super) fn draft(&self, draft: &mut Draft<'_>, choice: LoadChoice, turns: &AtomicU64, random: &mut Random) {
         self.shares.refresh(draft);
-        if choice == LoadChoice::TwoChoices {
-            self.better_of_two(draft, random);
-        } else if draft.destinations() <= LOOKS_MAX {
-            best_of_all(draft, turns);
-        } else {
-            self.best_of_many(draft, random);
+        match &self.fullness {
+            None => self.draft_by(draft, choice, turns, random, |draft, position| draft.relative_load(position)),
+            Some(fullness) => {
+                self.draft_by(draft, choice, turns, random, |draft, position| fullness.of(draft, position));
+            }
         }
         // Sampling may miss some: those that nobody drew, and those of weight 0.
         self.shares.draft_random(draft, random);
     }
 
-    fn better_of_two(&self, draft: &mut Draft<'_>, random: &mut Random) {
+    /// The same by what `load_of` a position is.
+    fn draft_by(
+        &self,
+        draft: &mut Draft<'_>,
+        choice: LoadChoice,
+        turns: &AtomicU64,
+        random: &mut Random,
+        load_of: impl Fn(&Draft<'_>, usize) -> u64,
+    ) {
+        if choice == LoadChoice::TwoChoices {
+            self.better_of_two(draft, random, load_of);
+        } else if draft.destinations() <= LOOKS_MAX {
+            best_of_all(draft, turns, load_of);
+        } else {
+            self.best_of_many(draft, random, load_of);
+        }
+    }
+
+    fn better_of_two(&self, draft: &mut Draft<'_>, random: &mut Random, load_of: impl Fn(&Draft<'_>, usize) -> u64) {
         while draft.room() > 0 {
             let Some(first) = self.shares.draw(draft, random) else { return };
             let mut others = (0..SECOND_DRAWS_MAX).filter_map(|_| self.shares.draw(draft, random));
             let second = others.find(|second| *second != first).unwrap_or(first);
-            let better = if draft.relative_load(second) < draft.relative_load(first) { second } else { first };
+            let better = if load_of(draft, second) < load_of(draft, first) { second } else { first };
             draft.offer(better);
         }
     }
 
-    fn best_of_many(&self, draft: &mut Draft<'_>, random: &mut Random) {
+    fn best_of_many(&self, draft: &mut Draft<'_>, random: &mut Random, load_of: impl Fn(&Draft<'_>, usize) -> u64) {
         let mut best = Lowest::new(draft.room());
         for _ in 0..DRAWS {
             let Some(position) = self.shares.peek(random) else { break };
-            let load = draft.relative_load(position);
+            let load = load_of(draft, position);
             if best.admits(load, position) && draft.is_available(position) {
                 best.insert(load, position);
             }
@@ -75,7 +99,7 @@ impl Loads {
 }
 
 /// The whole set in the order of loads; equal ones from another beginning each time, counted among the available ones.
-fn best_of_all(draft: &mut Draft<'_>, turns: &AtomicU64) {
+fn best_of_all(draft: &mut Draft<'_>, turns: &AtomicU64, load_of: impl Fn(&Draft<'_>, usize) -> u64) {
     let mut available = [0_u8; LOOKS_MAX];
     let mut count = 0;
     for position in (0..draft.destinations()).filter(|position| draft.is_available(*position)) {
@@ -87,7 +111,7 @@ fn best_of_all(draft: &mut Draft<'_>, turns: &AtomicU64) {
     let mut best = Lowest::new(draft.room());
     for index in around(start as usize, count) {
         let position = usize::from(available[index]);
-        let load = draft.relative_load(position);
+        let load = load_of(draft, position);
         if best.admits(load, position) {
             best.insert(load, position);
         }

@@ -62,6 +62,8 @@ pub enum Reason {
     NoLoad,
     /// None of its set is left, or some are again.
     SetOut,
+    /// What it says cannot be read.
+    Unreadable,
 }
 
 /// Why something changed and who caused it.
@@ -95,6 +97,7 @@ impl Why {
             Reason::Unprobed => (9, 0),
             Reason::NoLoad => (10, 0),
             Reason::SetOut => (11, 0),
+            Reason::Unreadable => (12, 0),
         };
         (self.cause as u64) << 56 | kind << 48 | u64::from(number)
     }
@@ -113,6 +116,7 @@ impl Why {
             9 => Reason::Unprobed,
             10 => Reason::NoLoad,
             11 => Reason::SetOut,
+            12 => Reason::Unreadable,
             _ => Reason::Said,
         };
         let cause = match word >> 56 {
@@ -148,6 +152,7 @@ impl fmt::Display for Why {
             Reason::Unprobed => write!(f, "{cause}: no longer probed"),
             Reason::NoLoad => write!(f, "{cause}: no calls left"),
             Reason::SetOut => write!(f, "{cause}: all of its set are out"),
+            Reason::Unreadable => write!(f, "{cause}: it cannot be read"),
         }
     }
 }
@@ -173,6 +178,8 @@ pub enum EventKind {
     Admin(Admin),
     /// It is draining and has no calls left; it stays draining until an operator says otherwise.
     Drained,
+    /// The load that it reports is ignored, and was not the time before.
+    ReportIgnored,
     /// All of this set are out; from now on all that are enabled get traffic all the same.
     PanicBegan(SetId),
     /// Some of this set are available again; health counts again.
@@ -198,6 +205,7 @@ impl fmt::Display for EventKind {
             Self::Returned => write!(f, "returned"),
             Self::Admin(admin) => write!(f, "admin: {admin:?}"),
             Self::Drained => write!(f, "drained"),
+            Self::ReportIgnored => write!(f, "load report ignored"),
             Self::PanicBegan(set) => write!(f, "all of set {} are out: all enabled ones are tried", set.0),
             Self::PanicEnded(set) => write!(f, "set {} has recovered", set.0),
             Self::Published { sets, destinations } => {
@@ -282,6 +290,7 @@ mod tests {
             Reason::Unprobed,
             Reason::NoLoad,
             Reason::SetOut,
+            Reason::Unreadable,
         ];
         let causes = [Cause::Start, Cause::Probe, Cause::Evidence, Cause::Operator, Cause::Config];
         let mut texts = std::collections::BTreeSet::new();

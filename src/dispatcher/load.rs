@@ -5,12 +5,13 @@
 //! - The load of a destination is the number of its tokens that are out; nothing else changes it.
 //! - A token cannot be copied, and giving it back consumes it. Dropping one any other way is a bug: a panic in debug
 //!   builds, a count in [`leaked_tokens`] in all, which is exported and must read 0.
-//! - A token that is reserved never takes the load above `maxload`. The bound may sink below the load (a reload, a slow
-//!   start that begins while calls are left): then none is reserved until enough have ended.
+//! - A token that is reserved never takes the load above `maxload`. The bound may sink below the load (a reload, a
+//!   report, a slow start that begins while calls are left): then none is reserved until enough have ended.
 
 use core::mem;
 use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
 
 use super::gate::{Bounds, Refused, has_room, reserve};
 use super::ramp::Part;
@@ -57,9 +58,10 @@ impl States {
     ///
     /// # Errors
     ///
-    /// Nothing is taken when the destination is at `maxload` (of which slow start gives a part only) or at its calls per second.
+    /// Nothing is taken when the destination is at `maxload` or its reported capacity (of which slow start gives a part only), or at its
+    /// calls per second.
     pub fn reserve(&self, destination: &Destination, now: Instant) -> Result<LoadToken, Refused> {
-        if destination.maxload == 0 && destination.calls_per_second_max == 0 {
+        if !destination.bounded {
             return Ok(self.take_load(destination.state));
         }
         let slot = self.slot(destination.state);
@@ -70,7 +72,7 @@ impl States {
     /// Whether [`States::reserve`] would say yes now; a look, which promises nothing.
     #[must_use]
     pub fn has_room(&self, destination: &Destination, now: Instant) -> bool {
-        if destination.maxload == 0 && destination.calls_per_second_max == 0 {
+        if !destination.bounded {
             return true;
         }
         let slot = self.slot(destination.state);
@@ -86,11 +88,30 @@ impl States {
     }
 
     fn bounds(&self, destination: &Destination, now: Instant) -> Bounds {
-        let load = match destination.maxload {
+        let load = match self.calls_max(destination, now) {
             0 => u64::MAX,
             maxload => u64::from(self.part(destination, now).of(maxload)),
         };
         Bounds { load, rate: destination.rate }
+    }
+
+    /// The calls that it may have now, `maxload` or fewer by its report; 0: no bound.
+    fn calls_max(&self, destination: &Destination, now: Instant) -> u32 {
+        match destination.reported_bound {
+            None => destination.maxload,
+            Some(max_age) => self.reported_max(destination, max_age, now),
+        }
+    }
+
+    /// The smaller one of `maxload` and a fresh reported capacity. Apart, so that who asks for no reports carries no code for them.
+    #[inline(never)]
+    fn reported_max(&self, destination: &Destination, max_age: Duration, now: Instant) -> u32 {
+        let report = self.fresh_report(destination.state, max_age, now);
+        match (destination.maxload, report.and_then(|reported| reported.report.capacity)) {
+            (0, Some(capacity)) => capacity,
+            (maxload, Some(capacity)) => maxload.min(capacity),
+            (maxload, None) => maxload,
+        }
     }
 
     /// Adds one to the load of a destination whose table the caller holds, whatever its bounds.
@@ -108,6 +129,7 @@ impl States {
 
     /// Live tokens of one destination.
     #[must_use]
+    #[inline]
     pub fn load(&self, index: StateIndex) -> u64 {
         self.slot(index).load.load(Ordering::Relaxed)
     }

@@ -13,6 +13,7 @@
 //! - The load of a call is a [`LoadToken`], taken and given back exactly once.
 //! - A destination's bounds (`maxload`, calls per second) hold under every algorithm: selection leaves out whoever is at
 //!   one, which is a look; [`States::reserve`], when the branch is sent, decides.
+//! - A destination may report its own load ([`States::report_load`]); call load then goes by that, carried on by the calls since.
 //! - Last-resort destinations are targets only when there is no other target.
 //!
 //! # Invariants
@@ -41,6 +42,8 @@ mod load;
 mod priority;
 mod ramp;
 mod random;
+mod report;
+mod reported_load;
 mod round_robin;
 mod select;
 mod set;
@@ -63,6 +66,7 @@ pub use gate::Refused;
 pub use latency::{ESTIMATE_AFTER, Latency, RESPONSE_HALF_LIFE};
 pub use load::{LoadToken, leaked_tokens};
 pub use random::Random;
+pub use report::{LoadFrom, REPORTED_CAPACITY_MAX, Report, ReportCounts, ReportSpec, Reported};
 pub use select::Input;
 pub use set::{Destination, Set};
 pub use spec::{Algorithm, DestinationSpec, Exhausted, FailoverCodes, HashInput, HashKind, HeaderName, LoadChoice};

@@ -13,6 +13,7 @@ use super::hash::Rendezvous;
 use super::legacy::Legacy;
 use super::priority::Ranks;
 use super::random::Random;
+use super::report::ReportSpec;
 use super::set::{Counts, Destination, Set};
 use super::spec::{Algorithm, HashKind, LoadChoice};
 use super::srv::Groups;
@@ -67,7 +68,7 @@ pub(super) enum Plan {
 }
 
 impl Plan {
-    pub(super) fn new(algorithm: Algorithm, destinations: &[Destination]) -> Self {
+    pub(super) fn new(algorithm: Algorithm, destinations: &[Destination], report: &ReportSpec) -> Self {
         let mut priorities = destinations.iter().filter(|it| !it.last_resort).map(|it| it.priority);
         let first = priorities.next();
         let mut all_equal = || priorities.all(|priority| Some(priority) == first);
@@ -79,7 +80,7 @@ impl Plan {
             Algorithm::Weight => Self::Weight(Shares::new(weights(destinations, |it| it.weight))),
             Algorithm::RelativeWeight => Self::Weight(Shares::new(weights(destinations, |it| it.rweight))),
             Algorithm::Srv => Self::Srv(Groups::new(destinations)),
-            Algorithm::CallLoad(choice) => Self::CallLoad(Loads::new(destinations), choice),
+            Algorithm::CallLoad(choice) => Self::CallLoad(Loads::new(destinations, report), choice),
             Algorithm::Hash(_, HashKind::Consistent) => Self::Hash(Rendezvous::new(destinations)),
             Algorithm::Hash(_, HashKind::Legacy) => Self::Legacy(Legacy::new(destinations)),
         }
@@ -118,6 +119,13 @@ pub(super) fn weights(
 ) -> impl Iterator<Item = (usize, u32)> {
     let regular = destinations.iter().enumerate().filter(|(_, destination)| !destination.last_resort);
     regular.map(move |(position, destination)| (position, weight(destination)))
+}
+
+/// One destination of a set, when a request comes.
+pub(super) struct Place<'a> {
+    pub(super) destination: &'a Destination,
+    pub(super) states: &'a States,
+    pub(super) now: Instant,
 }
 
 /// A target set in the making; destinations are named by their position in the set.
@@ -190,6 +198,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Whether the destination may get this request: it is available, has room, and slow start admits it.
+    #[inline]
     pub(super) fn is_available(&self, position: usize) -> bool {
         let Some(destination) = self.destinations.get(position) else { return false };
         self.states.is_available(destination.state) && (destination.is_plain() || self.admits(destination))
@@ -218,6 +227,12 @@ impl<'a> Draft<'a> {
         self.states.availability_epoch()
     }
 
+    /// The destination at `position`, and what tells its load.
+    pub(super) fn place(&self, position: usize) -> Option<Place<'_>> {
+        let destination = self.destinations.get(position)?;
+        Some(Place { destination, states: self.states, now: self.now })
+    }
+
     /// The load that one more call would make, relative to the destination's weight: the order of call load. Those of weight 0
     /// come after all others.
     pub(super) fn relative_load(&self, position: usize) -> u64 {
@@ -232,6 +247,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Whether the destination could become a target: available, and not one yet.
+    #[inline]
     pub(super) fn is_open(&self, position: usize) -> bool {
         self.is_available(position) && !self.targets.contains(&self.destinations[position].id)
     }

@@ -9,6 +9,7 @@ use crossbeam::utils::CachePadded;
 
 use super::evidence::PassiveSpec;
 use super::gate::Rate;
+use super::report::ReportSpec;
 use super::select::Plan;
 use super::spec::{Algorithm, DestinationSpec, Exhausted, FailoverCodes, HeaderName, ProbeSpec, SetId, SetSpec};
 use super::state::{DestinationId, StateIndex};
@@ -66,10 +67,17 @@ pub struct Destination {
     /// Where its health, admin, load and counters are.
     pub state: StateIndex,
     pub(super) rate: Rate,
+    /// How long a reported capacity bounds its calls; none: it does not.
+    pub(super) reported_bound: Option<Duration>,
+    /// Whether anything bounds its calls.
+    pub(super) bounded: bool,
+    /// [`Destination::is_plain`].
+    plain: bool,
 }
 
 impl Destination {
     pub(super) fn new(set: &SetSpec, id: DestinationId, duid: String, spec: DestinationSpec) -> Self {
+        let bounded = spec.maxload > 0 || spec.calls_per_second_max > 0 || set.report.bounds;
         Self {
             id,
             duid,
@@ -90,12 +98,15 @@ impl Destination {
             probe: spec.probe,
             state: id.state(),
             rate: Rate::per_second(spec.calls_per_second_max),
+            reported_bound: set.report.bounds.then_some(set.report.max_age),
+            bounded,
+            plain: !bounded && set.slow_start.is_zero() && !spec.last_resort,
         }
     }
 
     /// Whether its standing alone says if it may get a request: it has no bound and no slow start, and is no last resort.
     pub(super) const fn is_plain(&self) -> bool {
-        self.maxload == 0 && self.calls_per_second_max == 0 && self.slow_start.is_zero() && !self.last_resort
+        self.plain
     }
 }
 
@@ -122,6 +133,8 @@ pub struct Set {
     pub retry_after_s: u32,
     /// How evidence from calls is judged.
     pub passive: PassiveSpec,
+    /// What is made of the load that destinations report.
+    pub report: ReportSpec,
     /// The set whose destinations are tried when none of this one is left.
     pub fallback: Option<SetId>,
     /// Whether the Request-URI becomes the destination's URI (RFC 3261 §16.6 item 2); else only the next hop is chosen.
@@ -143,7 +156,7 @@ impl Set {
             id: spec.id,
             name: spec.name,
             algorithm: spec.algorithm,
-            plan: Plan::new(spec.algorithm, &destinations),
+            plan: Plan::new(spec.algorithm, &destinations, &spec.report),
             last_resort: (0..destinations.len()).filter(|position| destinations[*position].last_resort).collect(),
             destinations,
             failover_codes: spec.failover_codes,
@@ -152,6 +165,7 @@ impl Set {
             exhausted: spec.exhausted,
             retry_after_s: spec.retry_after_s,
             passive: spec.passive,
+            report: spec.report,
             fallback: spec.fallback,
             rewrite_uri: spec.rewrite_uri,
             attrs_header: spec.attrs_header,

@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::net::SocketAddr;
 
 use super::evidence::PassiveSpec;
+use super::report::ReportSpec;
 
 /// A set's number, as operators and Kamailio's files write it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -95,7 +96,7 @@ pub enum Algorithm {
     RelativeWeight,
     /// By a hash of the request (Kamailio 0-3, 5, 7).
     Hash(HashInput, HashKind),
-    /// Fewest calls relative to `weight` first (Kamailio 10).
+    /// Fewest calls relative to `weight` first (Kamailio 10), or the least full by what they report ([`ReportSpec::load_from`]).
     CallLoad(LoadChoice),
     /// Round robin when all priorities are equal, else priority (Kamailio 14).
     RoundRobinOrPriority,
@@ -159,6 +160,8 @@ pub struct ProbeSpec {
     pub timeout: Option<Duration>,
     /// Number of the listen address by which probes leave, where it is not that of calls (Kamailio's `ping_socket`).
     pub socket: Option<u8>,
+    /// Method on the wire (Kamailio's `ds_ping_method`): one without a dialog.
+    pub method: Option<String>,
     /// From URI (Kamailio's `ping_from`).
     pub from: Option<String>,
     /// Final codes beyond 2xx that are a success.
@@ -232,6 +235,8 @@ pub struct SetSpec {
     pub slow_start: Duration,
     /// How evidence from calls is judged.
     pub passive: PassiveSpec,
+    /// What is made of the load that destinations report.
+    pub report: ReportSpec,
 }
 
 impl SetSpec {
@@ -253,6 +258,7 @@ impl SetSpec {
             attrs_header: None,
             slow_start: Duration::ZERO,
             passive: PassiveSpec::default(),
+            report: ReportSpec::default(),
         }
     }
 }

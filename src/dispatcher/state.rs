@@ -104,6 +104,7 @@ impl States {
 
     /// Whether new requests may go there: enabled, and not inactive, ejected or held off, unless its set panics. One load.
     #[must_use]
+    #[inline]
     pub fn is_available(&self, index: StateIndex) -> bool {
         self.standing_now(index).is_available()
     }
@@ -215,6 +216,7 @@ impl States {
         self.change_because(index, at, why, EventKind::Down, |standing| standing.with_health(Health::Inactive));
     }
 
+    #[inline]
     pub(super) fn slot(&self, index: StateIndex) -> &Slot {
         &self.chunk(index).slots[index.0 as usize % CHUNK_SLOTS]
     }
@@ -280,15 +282,18 @@ impl States {
         changed.is_ok()
     }
 
+    #[inline]
     pub(super) fn standing_now(&self, index: StateIndex) -> Standing {
         Standing(self.standing(index).load(Ordering::Acquire))
     }
 
+    #[inline]
     fn standing(&self, index: StateIndex) -> &AtomicU8 {
         &self.chunk(index).standings[index.0 as usize % CHUNK_SLOTS]
     }
 
     /// One load and a branch once the chunk is there, which claiming a slot has seen to.
+    #[inline]
     fn chunk(&self, index: StateIndex) -> &Chunk {
         self.chunks[index.0 as usize / CHUNK_SLOTS].get_or_init(Box::default)
     }

@@ -8,10 +8,14 @@
 //! probe makes one trying, `probing_threshold` of them in a row inactive; `inactive_threshold` good ones in a row make it active again.
 //! No probe changes what an operator said.
 //!
+//! An answer may report the load of its destination, in the header that the set names: it is handed on to
+//! [`crate::dispatcher::States::report_load`].
+//!
 //! It also judges what calls said (ejection, hold-off, panic), finds draining done, and tells all of it as events: it is the only one
 //! who writes what evidence says, so it must run even where nothing is probed.
 
 mod message;
+mod report;
 mod review;
 mod run;
 mod schedule;

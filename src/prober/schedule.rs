@@ -22,12 +22,12 @@ use std::net::SocketAddr;
 
 #[derive(Debug)]
 pub(super) struct Entry {
-    id: DestinationId,
+    pub(super) id: DestinationId,
     uri: String,
     address: SocketAddr,
     /// The listen address that it asks for.
     socket: Option<u8>,
-    spec: ProbeSpec,
+    pub(super) spec: ProbeSpec,
     /// The transaction under way.
     probe: Option<Probe>,
     next_at: Instant,
@@ -37,6 +37,8 @@ pub(super) struct Entry {
     told: bool,
     /// Whether it is not active because of probes.
     blamed: bool,
+    /// Whether the last load that it reported could not be read.
+    pub(super) misreports: bool,
     timer: Option<TimerId>,
     pub(super) watch: Watch,
 }
@@ -72,7 +74,7 @@ impl Outcome {
 /// The schedule of all probes.
 #[derive(Debug)]
 pub struct Prober {
-    settings: ProbeSettings,
+    pub(super) settings: ProbeSettings,
     template: Template,
     timers: Timers,
     listen: Vec<Listen>,
@@ -93,7 +95,7 @@ impl Prober {
     #[must_use]
     pub fn new(settings: ProbeSettings, timers: Timers, listen: Vec<Listen>, seed: u64, now: Instant) -> Self {
         let keys = Keys::new(seed);
-        let template = Template { method: settings.method.clone(), user_agent: settings.user_agent.clone() };
+        let template = Template { user_agent: settings.user_agent.clone() };
         Self {
             template,
             timers,
@@ -163,10 +165,12 @@ impl Prober {
 
     /// A response with a probe's branch came to some shard, at `now`.
     pub fn handle_answer(&mut self, now: Instant, table: &Table, bytes: &[u8]) {
-        let Some(status) = scan(bytes).status() else { return };
+        let answer = scan(bytes);
+        let Some(status) = answer.status() else { return };
         let event = if status.is_provisional() { ClientEvent::Provisional } else { ClientEvent::Success };
         let Some((id, actions)) = self.probe_event(bytes, event) else { return };
         if actions.has(Actions::STOP_RETRANSMIT) {
+            self.take_report(now, id, table, &answer, status);
             self.finished(now, id, table, Outcome::Answered(status));
             self.file(id);
         }
@@ -241,6 +245,7 @@ impl Prober {
         if never || disabled || !effective.wanted(destination, table.states()) {
             return entry.leave_alone(now, table, never);
         }
+        table.states().ask_report(destination.state);
         entry.probe = Some(Probe {
             state: State::Trying,
             branch: Id { index: id.index, generation: self.sequence },
@@ -261,9 +266,10 @@ impl Prober {
         let Some(socket) = asked.or_else(|| self.listen.iter().position(same_family)) else { return };
         let branch = self.keys.probe_branch(probe.branch);
         let sent_by = &self.listen[socket].advertised;
-        let from = Effective { settings: &self.settings, spec: &entry.spec }.from();
+        let effective = Effective { settings: &self.settings, spec: &entry.spec };
+        let (method, from) = (effective.method(), effective.from());
         out.push(SocketId(socket as u8), entry.address, |arena| {
-            self.template.write(&entry.uri, from, sent_by, &branch, arena)
+            self.template.write(method, &entry.uri, from, sent_by, &branch, arena)
         });
     }
 
@@ -279,7 +285,7 @@ impl Prober {
             Outcome::Answered(status) => {
                 let (latency, weight) = (now.saturating_since(probe.sent_at), self.settings.latency_weight_permille);
                 states.note_probe_answer(state, latency, status.code(), weight);
-                status.is_success() || effective.accepts(status.code())
+                effective.is_good(status)
             }
             Outcome::TimedOut | Outcome::Unreachable => {
                 states.note_probe_timeout(state);
@@ -330,6 +336,7 @@ impl Entry {
             successes: 0,
             told: false,
             blamed: false,
+            misreports: false,
             timer: None,
             watch: Watch::default(),
         }

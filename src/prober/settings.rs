@@ -1,6 +1,7 @@
 //! How destinations are probed: process-wide, with what a destination says for itself on top.
 
 use crate::dispatcher::{Destination, Health, ProbeSpec, States};
+use crate::sip::Status;
 use core::time::Duration;
 
 /// How often it is looked whether a destination without an interval has got one, or another reason to be probed.
@@ -92,6 +93,10 @@ impl<'a> Effective<'a> {
         self.spec.timeout.unwrap_or(self.settings.timeout)
     }
 
+    pub(super) fn method(&self) -> &'a str {
+        self.spec.method.as_deref().unwrap_or(&self.settings.method)
+    }
+
     pub(super) fn from(&self) -> &'a str {
         self.spec.from.as_deref().unwrap_or(&self.settings.from)
     }
@@ -104,8 +109,10 @@ impl<'a> Effective<'a> {
         self.spec.inactive_threshold.unwrap_or(self.settings.inactive_threshold)
     }
 
-    pub(super) fn accepts(&self, code: u16) -> bool {
-        self.spec.reply_codes.as_ref().unwrap_or(&self.settings.reply_codes).contains(&code)
+    /// Whether this final answer is a success.
+    pub(super) fn is_good(&self, status: Status) -> bool {
+        let codes = self.spec.reply_codes.as_ref().unwrap_or(&self.settings.reply_codes);
+        status.is_success() || codes.contains(&status.code())
     }
 
     /// Whether the configuration has it never probed, in whatever state.

@@ -5,6 +5,7 @@
 
 mod probing;
 mod program;
+mod reporting;
 mod sockets;
 
 use program::{SHUTDOWN_TIMEOUT, Siplane};

@@ -12,9 +12,11 @@ use super::port::{Alarms, Dice};
 use super::ua::{self, Answer, Dialog, SDP, T1, T2, TRANSACTION_TIMEOUT, Wish};
 use crate::limits;
 use crate::sip::{self, Message, Method, Status};
+use arc_swap::ArcSwap;
 use core::time::Duration;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// How long a stranger's call rings.
@@ -87,6 +89,8 @@ pub(super) struct Callee {
     alarms: Alarms<(u64, Kind)>,
     dice: Dice,
     closing: bool,
+    /// More header lines of the answer to an OPTIONS, each with its line end.
+    pub(super) options_headers: Arc<ArcSwap<String>>,
     /// What is to be sent, and where to.
     pub(super) out: Vec<(Vec<u8>, SocketAddr)>,
     pub(super) report: DestinationReport,
@@ -104,6 +108,7 @@ impl Callee {
             alarms: Alarms::new(),
             dice: Dice::new(),
             closing: false,
+            options_headers: Arc::default(),
             out: Vec::new(),
             report: DestinationReport::default(),
         }
@@ -120,7 +125,8 @@ impl Callee {
             Some(Method::Cancel) => self.cancel(now, &message, source),
             Some(Method::Bye) => self.bye(now, &message, source),
             Some(Method::Options) if self.closing => self.answer_plain(&message, source, Status::SERVICE_UNAVAILABLE),
-            Some(Method::Options | Method::Info | Method::Update) => self.answer_plain(&message, source, Status::OK),
+            Some(Method::Options) => self.answer_options(&message, source),
+            Some(Method::Info | Method::Update) => self.answer_plain(&message, source, Status::OK),
             Some(_) => self.answer_plain(&message, source, Status::METHOD_NOT_ALLOWED),
             None => self.response(now, &message),
         }
@@ -409,6 +415,13 @@ impl Callee {
     fn check(&mut self, message: &Message<'_>, source: SocketAddr, id: u64) {
         let same_way = self.calls.get(&id).is_some_and(|call| call.source == source);
         self.report.strays += u64::from(!same_way || message.head.route.is_set());
+    }
+
+    fn answer_options(&mut self, message: &Message<'_>, source: SocketAddr) {
+        let tag = self.dice.token();
+        let headers = self.options_headers.load();
+        let answer = Answer { tag: &tag, headers: headers.as_str(), ..Answer::plain(Status::OK) };
+        self.out.extend(answer.write(message, source));
     }
 
     fn answer_plain(&mut self, message: &Message<'_>, source: SocketAddr, status: Status) {

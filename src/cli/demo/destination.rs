@@ -7,6 +7,7 @@
 use super::callee::Callee;
 use super::port::Port;
 use crate::limits;
+use arc_swap::ArcSwap;
 use core::sync::atomic::{AtomicU8, Ordering};
 use core::time::Duration;
 use std::io;
@@ -30,6 +31,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 pub struct Destination {
     address: SocketAddr,
     wanted: Arc<AtomicU8>,
+    options_headers: Arc<ArcSwap<String>>,
     thread: Option<JoinHandle<DestinationReport>>,
 }
 
@@ -42,15 +44,22 @@ impl Destination {
         let port = Port::bind(address)?;
         let wanted = Arc::new(AtomicU8::new(RUN));
         let address = port.address();
-        let life = Life { address, wanted: Arc::clone(&wanted), callee: Callee::new(address) };
+        let callee = Callee::new(address);
+        let options_headers = Arc::clone(&callee.options_headers);
+        let life = Life { address, wanted: Arc::clone(&wanted), callee };
         let thread = thread::Builder::new().name(format!("destination {address}")).spawn(move || life.run(port))?;
-        Ok(Self { address, wanted, thread: Some(thread) })
+        Ok(Self { address, wanted, options_headers, thread: Some(thread) })
     }
 
     /// Where it is reached.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// From now on its answers to OPTIONS have this header; `name` and `value` stand there as they are.
+    pub fn report(&self, name: &str, value: &str) {
+        self.options_headers.store(Arc::new(format!("{name}: {value}\r\n")));
     }
 
     /// It ends its calls and closes its socket.

@@ -2,6 +2,7 @@
 
 mod list;
 mod process;
+mod report;
 mod sets;
 mod shipped;
 mod sockets;

@@ -21,7 +21,7 @@ fn all_problems_are_told_at_once_and_in_the_order_of_lines() {
          hash-request-uri, hash-auth-user, hash-header:NAME, and legacy- before a hash (did you mean \"round-robin\"?)\n\
          f:11: set[0].destinations[1].wieght: found an unknown key, allowed: uri, weight, rweight, priority, duid, disabled, \
          inactive, maxload, calls_per_second_max, last_resort, attrs, socket, sockname, ping_socket, probing, \
-         probe_interval_ms, probe_timeout_ms, ping_from, reply_codes, probing_threshold, inactive_threshold \
+         probe_interval_ms, probe_timeout_ms, probe_method, ping_from, reply_codes, probing_threshold, inactive_threshold \
          (did you mean \"weight\"?)"
     );
 }
@@ -157,7 +157,6 @@ fn the_keys_of_the_process_are_checked() {
             "[prober]\ninterval_ms = 5000\ntimeout_ms = 6000",
             "f:4: warning: prober.timeout_ms: found 6000, allowed: less than interval_ms (5000), or probes pile up",
         ),
-        ("[prober]\nmethod = \"INVITE\"", "f:3: prober.method: found \"INVITE\", allowed: OPTIONS, INFO"),
         (
             "[prober]\nfrom = \"<sip:a@b>\"",
             "f:3: prober.from: found \"<sip:a@b>\", allowed: a SIP URI without < and >, like sip:siplane@example.com",
@@ -208,4 +207,47 @@ fn a_file_with_warnings_alone_can_be_used_and_brings_them_along() {
     let config = config(&format!("{LISTEN}{SET}[prober]\ninterval_ms = 5000\ntimeout_ms = 5000\n"));
     assert!(!config.warnings.has_errors() && !config.warnings.is_empty());
     assert_eq!((config.warnings.len(), config.warnings.iter().next().map(|w| w.kind)), (1, Some(Kind::Warning)));
+}
+
+#[test]
+fn a_probe_may_be_any_request_of_its_own() {
+    // RFC 3261 §17.1.2
+    let cases = [
+        ("[prober]\nmethod = \"INFO\"", ""),
+        (
+            "[prober]\nmethod = \"INVITE\"",
+            "f:3: prober.method: found INVITE, which begins a call, allowed: OPTIONS, INFO, or another method that is a request of its own",
+        ),
+        (
+            "[prober]\nmethod = \"ACK\"",
+            "f:3: prober.method: found ACK, which is never answered, allowed: OPTIONS, INFO, or another method that is a request of \
+             its own",
+        ),
+        (
+            "[prober]\nmethod = \"CANCEL\"",
+            "f:3: prober.method: found CANCEL, which needs an INVITE to cancel, allowed: OPTIONS, INFO, or another method that is \
+             a request of its own",
+        ),
+        (
+            "[prober]\nmethod = \"bye\"",
+            "f:3: prober.method: found BYE, which needs a call to end, allowed: OPTIONS, INFO, or another method that is a \
+             request of its own",
+        ),
+        (
+            "[prober]\nmethod = \"OPTIONS sip:x\"",
+            "f:3: prober.method: found \"OPTIONS sip:x\", allowed: OPTIONS, INFO, or another method that is a request of its own",
+        ),
+        (
+            "[prober]\nmethod = \"options\"",
+            "f:3: warning: prober.method: found \"options\", allowed: OPTIONS, INFO, REGISTER, MESSAGE (did you mean \"OPTIONS\"?)",
+        ),
+        (
+            "[prober]\nmethod = \"NOTIFY\"",
+            "f:3: warning: prober.method: found NOTIFY, which needs an Event (RFC 6665) that a probe has not, allowed: OPTIONS, or \
+             reply_codes with what it is answered",
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(root_problems(text), expected, "{text}");
+    }
 }

@@ -270,7 +270,7 @@ fn fallbacks_name_sets_above_and_below_and_end() {
 fn all_that_a_destination_and_a_set_can_say_is_read() {
     let destination = "{ uri = \"sip:127.0.0.11\", rweight = 3, maxload = 7, calls_per_second_max = 5, last_resort = true, \
                        inactive = true, attrs = \"a=1\", probing = true, probe_interval_ms = 1000, probe_timeout_ms = 900, \
-                       ping_from = \"sip:p@h\", reply_codes = [404, \"!404\", 486], probing_threshold = 4, \
+                       probe_method = \"INFO\", ping_from = \"sip:p@h\", reply_codes = [404, \"!404\", 486], probing_threshold = 4, \
                        inactive_threshold = 5 }";
     let text =
         format!("{LISTEN}[[set]]\nid = 1\nrewrite_uri = true\nslow_start_s = 30\ndestinations = [{destination}]\n");
@@ -282,6 +282,7 @@ fn all_that_a_destination_and_a_set_can_say_is_read() {
         interval: Some(Duration::from_secs(1)),
         timeout: Some(Duration::from_millis(900)),
         socket: None,
+        method: Some("INFO".into()),
         from: Some("sip:p@h".into()),
         reply_codes: Some(vec![486]),
         probing_threshold: Some(4),

@@ -93,6 +93,7 @@ fn a_destination_is_probed_as_it_says_itself_and_the_others_as_all() {
     let own = ProbeSpec {
         interval: Some(SECOND * 4),
         timeout: Some(Duration::from_millis(300)),
+        method: Some("INFO".into()),
         from: Some("sip:own@h".into()),
         reply_codes: Some(vec![503]),
         probing_threshold: Some(1),
@@ -109,6 +110,11 @@ fn a_destination_is_probed_as_it_says_itself_and_the_others_as_all() {
     assert_eq!(world.states().health(world.state(0)), Health::Active, "503 is a success there");
     let from = |which| world.probes.iter().find(|(_, to, _)| number(*to) == which).unwrap().2.contains("<sip:own@h>");
     assert!(from(1) && !from(2));
+    // RFC 3261 §17.1.2: any method but INVITE and ACK is a non-INVITE transaction.
+    let by = |which, method| {
+        world.probes.iter().filter(|(_, to, _)| number(*to) == which).all(|probe| probe.2.starts_with(method))
+    };
+    assert!(by(1, "INFO sip:") && by(2, "OPTIONS sip:"));
     world.answer = None;
     world.probes.clear();
     let down = world.healths(SECOND * 5);
