@@ -381,6 +381,8 @@ fn calls_that_begin_together_are_asked_at_times_all_over_the_interval() {
         let sent = world.sent(FIRST, "INVITE");
         world.receive(FIRST, answer(&sent, "200 OK", "to1", CONTACT));
         world.sent(CALLER, "SIP/2.0 200");
+        world.receive(CALLER, in_dialog("ACK", "ack", &sent, "to1").replace("call-1@", &format!("call-{number}@")));
+        world.sent(FIRST, "ACK");
     }
     world.wait(Duration::from_secs(100));
     let mut first = BTreeMap::new();
