@@ -76,6 +76,15 @@ pub const IDLE_WAIT_MAX: Duration = Duration::from_millis(100);
 /// Probe answers that wait for the prober; beyond it: a counted drop, and the probe is repeated.
 pub const PROBE_ANSWERS: usize = 4_096;
 
+/// Time from one audit of the load to the next.
+pub const AUDIT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Looks of one pass of the audit, some microseconds apart, and passes of one audit, each at most [`IDLE_WAIT_MAX`] after the last;
+/// beyond them it is put off to the next interval, and the log says so at debug level.
+pub const AUDIT_TRIES: u32 = 1_024;
+/// See [`AUDIT_TRIES`].
+pub const AUDIT_PASSES: u32 = 100;
+
 /// Events that wait for the control side; beyond it the newest is lost and counted.
 pub const EVENTS_MAX: usize = 4_096;
 

@@ -41,11 +41,13 @@ pub struct ProberPlan {
     pub core: usize,
     /// Set when the thread shall end.
     pub stop: Arc<AtomicBool>,
+    /// What else is looked at between probes, at least every [`limits::IDLE_WAIT_MAX`].
+    pub also: Box<dyn FnMut(Instant, &Table) + Send>,
 }
 
 /// Probes until it is told to stop. `now` reads the clock.
 pub fn run(plan: ProberPlan, now: impl Fn() -> Instant, news: &impl NewsSource) {
-    let ProberPlan { mut prober, policy, sockets, core, stop } = plan;
+    let ProberPlan { mut prober, policy, sockets, core, stop, mut also } = plan;
     if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
         tracing::warn!(core, "the prober cannot be pinned to its core");
     }
@@ -66,6 +68,7 @@ pub fn run(plan: ProberPlan, now: impl Fn() -> Instant, news: &impl NewsSource) 
         prober.handle_timeout(at, &current.table, &mut out);
         send(&sockets, &mut out);
         tell(&current.table, &mut events_lost);
+        also(at, &current.table);
         let due = prober.poll_timeout().map_or(limits::IDLE_WAIT_MAX, |due| due.saturating_since(now()));
         news.wait(due.min(limits::IDLE_WAIT_MAX));
     }

@@ -210,6 +210,14 @@ impl Proxy {
         branches.map(LoadToken::state).chain(self.dialogs.live_tokens())
     }
 
+    /// Loses one load token: a bug, for the test that it is found.
+    #[cfg(all(test, feature = "io"))]
+    pub(crate) fn forget_a_token(&mut self) {
+        let ids: Vec<_> = self.clients.iter().map(|(id, _)| id).collect();
+        let token = ids.into_iter().find_map(|id| self.take_token(id));
+        core::mem::forget(token);
+    }
+
     /// Bytes of stored messages.
     #[must_use]
     pub fn stored_bytes(&self) -> usize {
