@@ -29,6 +29,9 @@ pub trait NewsSource: Send + 'static {
     fn drain(&self, read: &mut dyn FnMut(News<'_>));
 }
 
+/// Work that is neither a probe nor in a hurry: it gets the time and the table in force.
+pub type Chore = Box<dyn FnMut(Instant, &Table) + Send>;
+
 /// What the prober's thread needs.
 pub struct ProberPlan {
     /// The schedule.
@@ -42,7 +45,7 @@ pub struct ProberPlan {
     /// Set when the thread shall end.
     pub stop: Arc<AtomicBool>,
     /// What else is looked at between probes, at least every [`limits::IDLE_WAIT_MAX`].
-    pub also: Box<dyn FnMut(Instant, &Table) + Send>,
+    pub also: Chore,
 }
 
 /// Probes until it is told to stop. `now` reads the clock.

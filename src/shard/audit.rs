@@ -84,7 +84,7 @@ impl Audit {
         if now < self.due_at {
             return;
         }
-        let found = (0..AUDIT_TRIES).find_map(|_| self.look(states).or_else(pause));
+        let found = (0..AUDIT_TRIES).find_map(|_| self.look(|| states.total_load()).or_else(pause));
         self.passes += 1;
         if found.is_none() && self.passes < AUDIT_PASSES {
             return;
@@ -106,15 +106,15 @@ impl Audit {
         }
     }
 
-    /// Load and tokens at one moment; `None` when a shard is in a turn, or was meanwhile.
-    fn look(&self, states: &States) -> Option<(u64, u64)> {
+    /// Load, which `read` sums up, and tokens at one moment; `None` when a shard is in a turn, or was meanwhile.
+    fn look(&self, read: impl FnOnce() -> u64) -> Option<(u64, u64)> {
         let (mut tokens, mut turns) = (0, 0_u64);
         for shard in &self.shards {
             let (turn, held) = shard.tokens().read()?;
             tokens += held;
             turns = turns.wrapping_add(turn);
         }
-        let load = states.total_load();
+        let load = read();
         fence(Ordering::Acquire);
         // Numbers only grow: their sum is the same only when each of them is.
         let after = self.shards.iter().fold(0_u64, |sum, shard| sum.wrapping_add(shard.tokens().turn()));
@@ -136,6 +136,8 @@ mod tests {
     use std::thread;
 
     const SHARDS: usize = 4;
+    /// So far each shard must have got before the looks are enough.
+    const TURNS_LEAST: u64 = 4_000;
     const START: Instant = Instant::from_nanos(0);
 
     fn table() -> Table {
@@ -184,8 +186,9 @@ mod tests {
                 scope.spawn(move || work(table, counters, seed * 1000, stop));
             }
             let mut found = Vec::new();
-            while found.len() < looks {
-                match audit.look(table.states()) {
+            let is_early = || audit.shards.iter().any(|shard| shard.tokens().turn() < TURNS_LEAST);
+            while found.len() < looks || is_early() {
+                match audit.look(|| table.states().total_load()) {
                     Some((load, tokens)) => found.push(load as i64 - tokens as i64),
                     None => thread::yield_now(),
                 }
@@ -200,7 +203,7 @@ mod tests {
         let table = table();
         let audit = Audit::new(shards(SHARDS), Arc::default(), START);
         assert!(found_at_work(&table, &audit, 300).iter().all(|drift| *drift == 0));
-        assert_eq!(audit.look(table.states()), Some((0, 0)));
+        assert_eq!(audit.look(|| table.states().total_load()), Some((0, 0)));
     }
 
     #[test]
@@ -218,12 +221,24 @@ mod tests {
         let shard = Arc::clone(&audit.shards[1]);
         shard.tokens().begin();
         let token = table.states().take_load(places(&table)[0]);
-        assert_eq!(audit.look(table.states()), None);
+        assert_eq!(audit.look(|| table.states().total_load()), None);
         shard.tokens().end(1);
-        assert_eq!(audit.look(table.states()), Some((1, 1)));
+        assert_eq!(audit.look(|| table.states().total_load()), Some((1, 1)));
+        // Nor one that has had a turn, or begun one, while the load was read.
+        let turn = |tokens| {
+            shard.tokens().begin();
+            shard.tokens().end(tokens);
+            table.states().total_load()
+        };
+        assert_eq!(audit.look(|| turn(1)), None);
         shard.tokens().begin();
         table.states().release(token);
         shard.tokens().end(0);
+        let begun = || {
+            shard.tokens().begin();
+            7
+        };
+        assert_eq!(audit.look(begun), None);
     }
 
     #[test]
