@@ -46,7 +46,8 @@ pub const DIALOGS_DEFAULT: usize = 1_048_576;
 /// Dialogs that one INVITE may create by forking further on (RFC 3261 §13.2.2.4); later ones share the last slot.
 pub const FORKS_MAX: usize = 8;
 
-/// Keepalives of one shard that wait for their answers; beyond it: counted as skipped, and the call is asked an interval later.
+/// Keepalives of one shard that wait for their answers, and never more than it may have server transactions; beyond it: counted as
+/// skipped, and the call is asked an interval later.
 pub const KEEPALIVES_UNANSWERED_MAX: usize = 65_536;
 
 /// Bytes of stored messages of one shard, by default; beyond it: 503 to new requests.

@@ -113,7 +113,8 @@ impl Proxy {
         if ends.known(end).asked || turn.now < ends.quiet_until {
             return;
         }
-        if self.ends.unanswered >= limits::KEEPALIVES_UNANSWERED_MAX {
+        // Half of the room for client transactions at most: calls come first.
+        if self.ends.unanswered >= limits::KEEPALIVES_UNANSWERED_MAX.min(self.settings.transactions_max) {
             self.stats.keepalives_skipped += 1;
             return;
         }

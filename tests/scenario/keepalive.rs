@@ -411,3 +411,18 @@ fn without_room_for_what_a_keepalive_needs_the_call_goes_on_without_and_it_is_co
     hang_up(&mut world, &sent, "to1");
     ends_clean(world);
 }
+
+#[test]
+fn keepalives_leave_room_for_calls_and_those_that_are_left_out_are_counted() {
+    let mut world = keeping(|settings| settings.transactions_max = 1);
+    let invite = up(&mut world);
+    for skipped in 1..=2 {
+        wait_for_something(&mut world);
+        let sent = world.sent(CALLER, "OPTIONS");
+        world.nothing_left();
+        assert_eq!(world.proxy.stats().keepalives_skipped, skipped);
+        world.receive(CALLER, answer(&sent, "200 OK", "", ""));
+    }
+    hang_up(&mut world, &invite, "to1");
+    ends_clean(world);
+}
