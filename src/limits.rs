@@ -46,6 +46,10 @@ pub const DIALOGS_DEFAULT: usize = 1_048_576;
 /// Dialogs that one INVITE may create by forking further on (RFC 3261 §13.2.2.4); later ones share the last slot.
 pub const FORKS_MAX: usize = 8;
 
+/// Keepalives of one shard that wait for their answers, and never more than it may have server transactions; beyond it: counted as
+/// skipped, and the call is asked an interval later.
+pub const KEEPALIVES_UNANSWERED_MAX: usize = 65_536;
+
 /// Bytes of stored messages of one shard, by default; beyond it: 503 to new requests.
 pub const STORED_BYTES_DEFAULT: usize = 1 << 30;
 
@@ -72,6 +76,15 @@ pub const IDLE_WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// Probe answers that wait for the prober; beyond it: a counted drop, and the probe is repeated.
 pub const PROBE_ANSWERS: usize = 4_096;
+
+/// Time from one audit of the load to the next.
+pub const AUDIT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Looks of one pass of the audit, some microseconds apart, and passes of one audit, each at most [`IDLE_WAIT_MAX`] after the last;
+/// beyond them it is put off to the next interval, and the log says so at debug level.
+pub const AUDIT_TRIES: u32 = 1_024;
+/// See [`AUDIT_TRIES`].
+pub const AUDIT_PASSES: u32 = 100;
 
 /// Events that wait for the control side; beyond it the newest is lost and counted.
 pub const EVENTS_MAX: usize = 4_096;

@@ -7,7 +7,9 @@ use crate::dispatcher::{Table, TableError};
 use crate::prober::{self, News, NewsSource, ProbePolicy, ProbeSettings, Prober, ProberPlan};
 use crate::proxy::{Policy, Settings};
 pub use crate::shard::Snapshot;
-use crate::shard::{self, Lifecycle, OpenError, Phase, ProbeOutcome, ProbeSink, ShardCounters, ShardHandle};
+use crate::shard::{
+    self, Audit, Drift, Lifecycle, OpenError, Phase, ProbeOutcome, ProbeSink, ShardCounters, ShardHandle,
+};
 use crate::shard::{ShardsInput, ShardsPlan, StartError, clock};
 use arc_swap::ArcSwap;
 use core::fmt;
@@ -24,6 +26,7 @@ pub struct Server {
     policy: Arc<ArcSwap<Policy>>,
     lifecycle: Arc<Lifecycle>,
     counters: Vec<Arc<ShardCounters>>,
+    drift: Arc<Drift>,
     ended: Receiver<Result<(), StartError>>,
     prober: Option<JoinHandle<()>>,
     stop_prober: Arc<AtomicBool>,
@@ -103,6 +106,7 @@ impl Server {
         let mut server = Self {
             counters: handles.iter().map(|handle| Arc::clone(handle.counters())).collect(),
             ended: join_all(handles),
+            drift: Arc::default(),
             policy,
             lifecycle,
             prober: None,
@@ -143,17 +147,21 @@ impl Server {
         };
         let prober = Prober::new(probing, settings.timers, settings.listen.clone(), seed, clock::now());
         let (policy, stop) = (Arc::clone(&self.policy), Arc::clone(&self.stop_prober));
-        let plan = ProberPlan { prober, policy, sockets, core, stop };
+        let mut audit = Audit::new(self.counters.clone(), Arc::clone(&self.drift), clock::now());
+        let also = Box::new(move |now, table: &Table| audit.pass(now, table.states()));
+        let plan = ProberPlan { prober, policy, sockets, core, stop, also };
         let thread = thread::Builder::new().name(String::from("prober"));
         let thread = thread.spawn(move || prober::run(plan, clock::now, &Answers(answers)));
         self.prober = Some(thread.map_err(|error| ServerError::System("prober thread", error))?);
         Ok(())
     }
 
-    /// The sum of what the shards have counted, at most 100 ms old.
+    /// The sum of what the shards have counted, at most 100 ms old, and the drift that the last audit found.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        ShardCounters::total(self.counters.iter().map(Arc::as_ref))
+        let mut snapshot = ShardCounters::total(self.counters.iter().map(Arc::as_ref));
+        snapshot.levels.drift = self.drift.load();
+        snapshot
     }
 
     /// The policy in force.

@@ -6,7 +6,9 @@ use super::reader::{Item, Section};
 use super::socket;
 use super::{LogLevel, LogSettings, ProbePolicy, ProberSettings, ShardsPlan, probe_method};
 use crate::limits;
-use crate::proxy::settings::{DialogLifetimes, Listen, PreloadedRoute, Settings, SocketId, Timers, Transport};
+use crate::proxy::settings::{
+    DialogLifetimes, Keepalive, KeepaliveTo, Listen, PreloadedRoute, Settings, SocketId, Timers, Transport,
+};
 use crate::sip::Status;
 use core::time::Duration;
 use std::net::IpAddr;
@@ -41,9 +43,10 @@ pub(super) fn settings(root: &mut Section<'_>) -> Settings {
         server: server(root, &default.server),
         timers: default.timers,
         dialog: default.dialog,
+        keepalive: default.keepalive,
     };
     settings.timers = timers(root.section("timers"));
-    settings.dialog = dialog(root.section("dialog"), settings.timers.timer_c);
+    (settings.dialog, settings.keepalive) = dialog(root.section("dialog"), settings.timers.timer_c);
     settings
 }
 
@@ -189,13 +192,29 @@ fn timer_c(item: &Item<'_>, scaled: bool) -> Option<Duration> {
     Some(timer_c)
 }
 
-fn dialog(mut section: Section<'_>, timer_c: Duration) -> DialogLifetimes {
+fn dialog(mut section: Section<'_>, timer_c: Duration) -> (DialogLifetimes, Keepalive) {
     let default = DialogLifetimes::default();
     let early = section.item("early_timeout_s").and_then(|item| early_timeout(&item, timer_c));
     let confirmed = section.seconds("confirmed_timeout_s", 1..=31_536_000, default.confirmed);
     let no_ack = section.seconds("no_ack_timeout_s", 1..=3_600, default.no_ack);
+    let keepalive = keepalive(&mut section);
     section.finish();
-    DialogLifetimes { early: early.unwrap_or(default.early.max(timer_c)), confirmed, no_ack }
+    (DialogLifetimes { early: early.unwrap_or(default.early.max(timer_c)), confirmed, no_ack }, keepalive)
+}
+
+fn keepalive(section: &mut Section<'_>) -> Keepalive {
+    let default = Keepalive::default();
+    let interval = section.item("keepalive_interval_s").and_then(|item| match item.as_integer() {
+        Some(0) => Some(Duration::ZERO),
+        _ => item.number(10..=86_400, ", or 0 for no keepalives").map(Duration::from_secs),
+    });
+    let ends =
+        [("both", KeepaliveTo::Both), ("caller", KeepaliveTo::Caller), ("destination", KeepaliveTo::Destination)];
+    Keepalive {
+        interval: interval.unwrap_or(default.interval),
+        failures_max: section.number("keepalive_failures_max", 1..=100, default.failures_max),
+        to: section.choice("keepalive_to", &ends, default.to),
+    }
 }
 
 fn early_timeout(item: &Item<'_>, timer_c: Duration) -> Option<Duration> {

@@ -29,6 +29,9 @@ pub trait NewsSource: Send + 'static {
     fn drain(&self, read: &mut dyn FnMut(News<'_>));
 }
 
+/// Work that is neither a probe nor in a hurry: it gets the time and the table in force.
+pub type Chore = Box<dyn FnMut(Instant, &Table) + Send>;
+
 /// What the prober's thread needs.
 pub struct ProberPlan {
     /// The schedule.
@@ -41,11 +44,13 @@ pub struct ProberPlan {
     pub core: usize,
     /// Set when the thread shall end.
     pub stop: Arc<AtomicBool>,
+    /// What else is looked at between probes, at least every [`limits::IDLE_WAIT_MAX`].
+    pub also: Chore,
 }
 
 /// Probes until it is told to stop. `now` reads the clock.
 pub fn run(plan: ProberPlan, now: impl Fn() -> Instant, news: &impl NewsSource) {
-    let ProberPlan { mut prober, policy, sockets, core, stop } = plan;
+    let ProberPlan { mut prober, policy, sockets, core, stop, mut also } = plan;
     if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
         tracing::warn!(core, "the prober cannot be pinned to its core");
     }
@@ -66,6 +71,7 @@ pub fn run(plan: ProberPlan, now: impl Fn() -> Instant, news: &impl NewsSource) 
         prober.handle_timeout(at, &current.table, &mut out);
         send(&sockets, &mut out);
         tell(&current.table, &mut events_lost);
+        also(at, &current.table);
         let due = prober.poll_timeout().map_or(limits::IDLE_WAIT_MAX, |due| due.saturating_since(now()));
         news.wait(due.min(limits::IDLE_WAIT_MAX));
     }

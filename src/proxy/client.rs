@@ -97,7 +97,14 @@ impl Proxy {
     }
 
     #[inline]
-    fn new_client(&self, turn: &Turn<'_>, server: Id, method: Method, hop: Hop, socket: super::SocketId) -> Client {
+    pub(super) fn new_client(
+        &self,
+        turn: &Turn<'_>,
+        server: Id,
+        method: Method,
+        hop: Hop,
+        socket: super::SocketId,
+    ) -> Client {
         let timers = &self.settings.timers;
         let machine = if method == Method::Invite {
             ClientMachine::Invite(invite_client::State::Calling)
@@ -178,6 +185,9 @@ impl Proxy {
         give(&mut self.buffers, client.sent.take());
         if let Cancel::Sent(Some(cancel)) = client.cancel {
             self.remove_client(turn, cancel);
+        }
+        if let Purpose::Keepalive(..) = client.purpose {
+            self.ends.unanswered -= 1;
         }
         if client.purpose == Purpose::Branch {
             if let Some(server) = self.servers.get_mut(client.server) {

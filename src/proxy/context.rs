@@ -74,6 +74,7 @@ impl Proxy {
         }
         if let Some(dialog) = refreshes {
             let session_s = session_interval_s(answer.message);
+            self.refresh_ends(dialog, id, answer.message);
             self.dialogs.set_session(turn.now, dialog, session_s, &self.settings.dialog, &mut self.wheel);
         }
         self.respond(turn, server, status, &Content::Relayed(answer.message, &answer.via));
@@ -97,6 +98,7 @@ impl Proxy {
         let confirmed = self.dialogs.confirm(turn.now, dialog, success, &self.settings.dialog);
         self.stats.forks_beyond_limit += u64::from(confirmed.beyond_limit);
         self.stats.dialogs_confirmed += u64::from(confirmed.is_call);
+        self.keep_ends(turn, dialog, tag, id, message);
         self.dialogs.file(dialog, &mut self.wheel);
         confirmed.spare
     }
@@ -105,6 +107,7 @@ impl Proxy {
     pub(super) fn end_leg(&mut self, turn: &Turn<'_>, dialog: Id, tag: u32) {
         let ended = self.dialogs.end_leg(dialog, tag, turn.policy.table.states(), &mut self.wheel);
         self.stats.dialogs_ended += u64::from(ended);
+        self.settle_ends(dialog);
     }
 
     /// A 3xx-6xx.

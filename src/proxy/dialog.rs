@@ -78,7 +78,7 @@ pub(crate) struct Dialog {
     legs: SmallVec<[Leg; 1]>,
     /// The INVITE transaction that made it, while it lives.
     pub(crate) transaction: Option<Id>,
-    /// `timeout_at`: its lifetime; `answer_at`: when legs without ACK are given up.
+    /// `timeout_at`: its lifetime; `answer_at`: when legs without ACK are given up; `retransmit_at`: its next keepalive.
     pub(crate) deadlines: Deadlines,
 }
 
@@ -144,6 +144,11 @@ impl Dialogs {
     /// Whether `id` is a dialog of the call with this hash.
     pub(crate) fn belongs(&self, id: Id, call: u32) -> bool {
         self.slots.get(id).is_some_and(|dialog| dialog.call == call)
+    }
+
+    /// Whether the leg with this far tag is there and has not ended.
+    pub(crate) fn is_live(&self, id: Id, tag: u32) -> bool {
+        self.slots.get(id).is_some_and(|dialog| dialog.legs.iter().any(|leg| leg.tag == tag && !leg.ended))
     }
 
     /// Files its next deadline.
@@ -252,6 +257,7 @@ impl Dialogs {
             self.slots.remove(id);
         } else {
             (dialog.deadlines.timeout_at, dialog.deadlines.answer_at) = (NEVER, NEVER);
+            dialog.deadlines.retransmit_at = NEVER;
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::buffers::Buffer;
 use super::deadlines::Deadlines;
+use super::ends::End;
 use super::settings::SocketId;
 use super::slab::Id;
 use super::transaction::{
@@ -185,6 +186,10 @@ pub(crate) enum Purpose {
     Branch,
     /// The CANCEL of this branch.
     Cancel(Id),
+    /// A keepalive of this leg, to this end of it.
+    Keepalive(Id, End),
+    /// A BYE of our own.
+    Bye,
 }
 
 /// Whether a branch is to be cancelled.
@@ -202,7 +207,7 @@ pub(crate) enum Cancel {
 pub(crate) struct Client {
     pub(crate) machine: ClientMachine,
     pub(crate) purpose: Purpose,
-    /// The server transaction that it serves.
+    /// The server transaction that it serves; nobody's when it is our own request.
     pub(crate) server: Id,
     /// Where it was sent.
     pub(crate) address: SocketAddr,

@@ -10,7 +10,8 @@
 //!
 //! The rooms: `request` and `checks` (RFC 3261 §16.3), `route` (§16.4-16.5), `forward` (§16.6), `response` and `context`
 //! (§16.7), `failover` (from target to target, set to set), `server` and `client` (§17, driven by the tables in `transaction`),
-//! `dialog` (§12: calls and their load), `evidence` (what calls show about destinations), `timeout` (§17 timers).
+//! `dialog` (§12: calls and their load), `keepalive` and `ends` (OPTIONS within calls), `evidence` (what calls show
+//! about destinations), `timeout` (§17 timers).
 //!
 //! Absent: sockets, a clock, seeds of its own, `Arc`, locks, async, DNS, and any allocation per message in the steady state.
 
@@ -22,11 +23,13 @@ mod client;
 mod context;
 mod deadlines;
 mod dialog;
+mod ends;
 mod entry;
 mod evidence;
 mod failover;
 mod forward;
 mod hash_key;
+mod keepalive;
 mod names;
 mod outbox;
 mod owner;
@@ -57,6 +60,7 @@ use branch::Keys;
 use buffers::Buffers;
 use deadlines::Owner;
 use dialog::Dialogs;
+use ends::EndsTable;
 use entry::{Client, Server};
 use hashbrown::HashTable;
 use names::Names;
@@ -92,6 +96,8 @@ pub struct Proxy {
     servers: Slab<Server>,
     clients: Slab<Client>,
     dialogs: Dialogs,
+    /// What keepalives know; empty while they are off.
+    ends: EndsTable,
     /// Server transactions by the hash of what RFC 3261 §17.2.3 matches. The hash is keyed and 64 bits wide: two requests that
     /// share it are not to be expected in the life of a process, so it stands for the key itself.
     index: HashTable<(u64, Id)>,
@@ -124,6 +130,7 @@ impl Proxy {
             servers: Slab::with_capacity_max(settings.transactions_max, first_generation),
             clients: Slab::with_capacity_max(clients_max, first_generation),
             dialogs: Dialogs::new(settings.dialogs_max, first_generation),
+            ends: EndsTable::new(settings.dialogs_max, first_generation),
             index: HashTable::new(),
             wheel: Wheel::new(now, settings.transactions_max + clients_max + settings.dialogs_max),
             buffers: Buffers::new(settings.stored_bytes_max),
@@ -202,6 +209,14 @@ impl Proxy {
     pub fn live_tokens(&self) -> impl Iterator<Item = StateIndex> {
         let branches = self.clients.iter().filter_map(|(_, client)| client.token.as_ref());
         branches.map(LoadToken::state).chain(self.dialogs.live_tokens())
+    }
+
+    /// Loses one load token: a bug, for the test that it is found.
+    #[cfg(all(test, feature = "io"))]
+    pub(crate) fn forget_a_token(&mut self) {
+        let ids: Vec<_> = self.clients.iter().map(|(id, _)| id).collect();
+        let token = ids.into_iter().find_map(|id| self.take_token(id));
+        core::mem::forget(token);
     }
 
     /// Bytes of stored messages.

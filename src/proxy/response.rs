@@ -76,6 +76,8 @@ impl Proxy {
                 ClientEvent::Success => self.branch_success(turn, id, answer),
                 _ => self.branch_failure(turn, id, answer),
             }
+        } else if actions.has(Actions::PASS_UP) {
+            self.own_answered(turn, id, answer.status);
         }
         self.settle_client(turn, id);
     }

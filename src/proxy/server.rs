@@ -203,13 +203,13 @@ impl Proxy {
             give(&mut self.buffers, buffer);
         }
         if let Some((dialog, tag)) = context.ends {
-            let ended = self.dialogs.end_leg(dialog, tag, turn.policy.table.states(), &mut self.wheel);
-            self.stats.dialogs_ended += u64::from(ended);
+            self.end_leg(turn, dialog, tag);
         }
         if let Some(dialog) = context.dialog {
             let Settings { dialog: DialogLifetimes { no_ack, .. }, timers, .. } = &self.settings;
             let ack_by = turn.now + no_ack.saturating_sub(timers.transaction_timeout());
             self.dialogs.leave_transaction(dialog, ack_by, turn.policy.table.states(), &mut self.wheel);
+            self.settle_ends(dialog);
         }
     }
 }

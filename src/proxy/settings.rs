@@ -92,6 +92,35 @@ impl Default for DialogLifetimes {
     }
 }
 
+/// Which ends of a call are asked whether they are alive.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum KeepaliveTo {
+    /// Caller and destination.
+    #[default]
+    Both,
+    /// Who sent the INVITE (Kamailio's `ka-src`).
+    Caller,
+    /// Who answered it (`ka-dst`).
+    Destination,
+}
+
+/// OPTIONS within established calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Keepalive {
+    /// Time from one OPTIONS to the next; zero: none is sent, and nothing kept for it.
+    pub interval: Duration,
+    /// Failures in a row of one end that end the call, at least 1: no answer within 64*T1, 408 or 481.
+    pub failures_max: u8,
+    /// Who is asked.
+    pub to: KeepaliveTo,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self { interval: Duration::ZERO, failures_max: 1, to: KeepaliveTo::Both }
+    }
+}
+
 /// What happens to a new request whose first Route, after ours is removed, names somebody else.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum PreloadedRoute {
@@ -113,6 +142,8 @@ pub struct Settings {
     pub timers: Timers,
     /// Dialog lifetimes.
     pub dialog: DialogLifetimes,
+    /// Keepalives of calls.
+    pub keepalive: Keepalive,
     /// Answer to a new request that no rule takes: 404 or 403.
     pub unrouted: Status,
     /// New requests with a Route of their own.
@@ -134,6 +165,7 @@ impl Default for Settings {
             aliases: Vec::new(),
             timers: Timers::default(),
             dialog: DialogLifetimes::default(),
+            keepalive: Keepalive::default(),
             unrouted: Status::NOT_FOUND,
             preloaded_route: PreloadedRoute::default(),
             server: String::from("siplane"),

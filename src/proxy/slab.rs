@@ -21,6 +21,11 @@ pub(crate) struct Id {
     pub(crate) generation: u32,
 }
 
+impl Id {
+    /// Names nothing: no slab has so many places.
+    pub(crate) const NOBODY: Self = Self { index: NONE, generation: 0 };
+}
+
 #[derive(Debug)]
 struct Entry<T> {
     generation: u32,

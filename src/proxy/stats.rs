@@ -62,7 +62,7 @@ counters! {
         loops,
         /// Dialogs created.
         dialogs_created,
-        /// Dialogs that a 2xx made a call of: each ends once, as one of the next three.
+        /// Dialogs that a 2xx made a call of: each ends once, as one of the next four.
         dialogs_confirmed,
         /// Calls whose last leg ended by BYE.
         dialogs_ended,
@@ -70,6 +70,14 @@ counters! {
         dialogs_expired,
         /// Calls given up because nobody acknowledged their 2xx.
         dialogs_unacked,
+        /// Calls ended because an end of them did not answer keepalives any more.
+        dialogs_dead,
+        /// Keepalives sent, retransmissions not counted.
+        keepalives,
+        /// Keepalives that failed: no answer, 408 or 481.
+        keepalive_failures,
+        /// Keepalives, or what they need to know, that there was no room for.
+        keepalives_skipped,
         /// In-dialog requests whose cookie names no dialog of ours; they follow their Route all the same.
         dialog_misses,
         /// 2xx beyond `limits::FORKS_MAX` tags in one dialog.

@@ -137,6 +137,8 @@ impl Proxy {
         if actions.has(Actions::FAIL) && is_branch {
             self.stats.transaction_timeouts += u64::from(lost == Lost::TimedOut);
             self.branch_lost(turn, id, lost);
+        } else if actions.has(Actions::FAIL) {
+            self.own_failed(turn, id, lost);
         }
         self.settle_client(turn, id);
     }
@@ -150,6 +152,15 @@ impl Proxy {
             dialog.deadlines.answer_at = NEVER;
             self.stats.dialogs_unacked += u64::from(self.dialogs.end_unacked(id, states, &mut self.wheel));
         }
+        if self.dialogs.get_mut(id).is_some_and(|dialog| dialog.deadlines.retransmit_at <= turn.now) {
+            self.keepalive_due(turn, id);
+        }
+        self.dialog_expires(turn, id);
+        self.settle_ends(id);
+        self.dialogs.file(id, &mut self.wheel);
+    }
+
+    fn dialog_expires(&mut self, turn: &mut Turn<'_>, id: Id) {
         let Some(dialog) = self.dialogs.get_mut(id) else { return };
         if dialog.deadlines.timeout_at <= turn.now {
             match (dialog.state, dialog.transaction) {
@@ -162,10 +173,9 @@ impl Proxy {
                 _ => {
                     self.stats.dialogs_expired += 1;
                     dialog.deadlines.timeout_at = NEVER;
-                    self.dialogs.terminate(id, states, &mut self.wheel);
+                    self.dialogs.terminate(id, turn.policy.table.states(), &mut self.wheel);
                 }
             }
         }
-        self.dialogs.file(id, &mut self.wheel);
     }
 }

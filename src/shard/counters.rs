@@ -3,6 +3,7 @@
 //! A shard counts in plain integers and stores all of them at once; readers sum over shards. A reader may see counters of two
 //! neighbouring moments; none ever runs backwards.
 
+use super::audit::TokenCount;
 use crate::proxy::{Defects, Proxy, Stats};
 use crate::sip::Defect;
 use crate::stats::counters;
@@ -62,6 +63,8 @@ counters! {
         dialogs,
         /// Load tokens: over all shards, the load of all destinations, or there is drift.
         tokens,
+        /// What the last audit found to be the difference between the two: 0, or there is a bug. Only in the sum over shards.
+        drift,
         /// Bytes of stored messages.
         stored_bytes,
     }
@@ -87,6 +90,7 @@ impl Snapshot {
             pending_transactions: proxy.pending_transactions() as u64,
             dialogs: proxy.dialogs() as u64,
             tokens: proxy.tokens() as u64,
+            drift: 0,
             stored_bytes: proxy.stored_bytes() as u64,
         };
         Self { io: *io, levels, proxy: *proxy.stats(), defects: *proxy.defects() }
@@ -123,11 +127,12 @@ pub struct ShardCounters {
     levels: CachePadded<[AtomicU64; Levels::COUNT]>,
     proxy: CachePadded<[AtomicU64; Stats::COUNT]>,
     defects: CachePadded<[AtomicU64; Defect::COUNT]>,
+    tokens: CachePadded<TokenCount>,
 }
 
 impl Default for ShardCounters {
     fn default() -> Self {
-        Self { io: zeros(), levels: zeros(), proxy: zeros(), defects: zeros() }
+        Self { io: zeros(), levels: zeros(), proxy: zeros(), defects: zeros(), tokens: CachePadded::default() }
     }
 }
 
@@ -147,6 +152,11 @@ impl ShardCounters {
     #[must_use]
     pub fn total<'a>(shards: impl IntoIterator<Item = &'a Self>) -> Snapshot {
         shards.into_iter().fold(Snapshot::default(), |sum, shard| sum.plus(&shard.load()))
+    }
+
+    /// What the shard says of its tokens turn by turn.
+    pub(super) fn tokens(&self) -> &TokenCount {
+        &self.tokens
     }
 
     pub(super) fn store(&self, snapshot: &Snapshot) {

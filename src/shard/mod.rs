@@ -7,13 +7,14 @@
 //! - `mmsg`: the engine, which waits, receives, sends and hears of ICMP errors;
 //! - `turn`: who gets what, in which order; `start`: the threads; `lifecycle`: their end;
 //! - `handoff`, `bell`: mailboxes from shard to shard; `probe`: the one to the prober;
-//! - `clock`: time and seeds; `counters`: what a shard publishes.
+//! - `clock`: time and seeds; `counters`: what a shard publishes; `audit`: whether load and tokens agree.
 //!
 //! What shards share is a short list: the published policy, the destinations' states in it, the mailboxes, the lifecycle, and the
 //! published counters. Per message there is no lock and, in the steady state, no allocation; per turn there is one clock read.
 //!
 //! Absent: SIP beyond the Call-ID and the top Via's branch, decisions about calls, configuration.
 
+mod audit;
 mod bell;
 pub mod clock;
 mod counters;
@@ -26,6 +27,7 @@ mod socket;
 mod start;
 mod turn;
 
+pub use audit::{Audit, Drift};
 pub use counters::{IoStats, Levels, PUBLISH_INTERVAL, ShardCounters, Snapshot};
 pub use lifecycle::{Lifecycle, Phase};
 pub use probe::{ProbeAnswer, ProbeOutcome, ProbeSink};

@@ -4,7 +4,7 @@ use super::counters::IoStats;
 use super::handoff::{Inbox, inboxes};
 use super::turn::{Shard, Shared};
 use super::*;
-use crate::dispatcher::Table;
+use crate::dispatcher::{Algorithm, DestinationSpec, SetId, SetSpec, Table};
 use crate::limits;
 use crate::proxy::{Listen, Policy, Proxy, Settings, ShardId, Timers, Transport, owner_of};
 use arc_swap::ArcSwap;
@@ -342,4 +342,32 @@ fn a_turn_takes_one_batch_from_a_full_socket_and_comes_back_for_more() {
     assert!(shard.turn());
     assert_eq!(shard.io().received, limits::BATCH_DATAGRAMS as u64 + 6);
     assert_eq!(shard.io().sent, shard.io().received);
+}
+
+#[test]
+fn the_audit_finds_no_drift_with_a_call_up_and_one_when_its_token_is_lost() {
+    let (mut sockets, address) = open(1);
+    let (shared, _) = alone(1, 8);
+    let destination = client();
+    let uri = format!("sip:{}", destination.local_addr().unwrap());
+    let spec = DestinationSpec::new(uri, destination.local_addr().unwrap());
+    let table = Table::build(vec![SetSpec::new(SetId(1), Algorithm::Priority, vec![spec])], None).unwrap();
+    shared.policy.store(Arc::new(Policy { table, rules: vec![], default_set: Some(SetId(1)) }));
+    let (policy, counters) = (shared.policy.load_full(), Arc::new(ShardCounters::default()));
+    let id = ShardId { index: 0, count: 1 };
+    let proxy = Proxy::new(settings(address), id, 1, clock::now());
+    let mut shard = Shard::new(id, proxy, sockets.remove(0), shared, Arc::clone(&counters));
+    let (drift, start) = (Arc::<Drift>::default(), clock::now());
+    let mut audit = Audit::new(vec![counters], Arc::clone(&drift), start);
+    let caller = client();
+    caller.send_to(request("INVITE", &caller, "audited", None).as_bytes(), address).unwrap();
+    assert!(shard.turn());
+    read(&destination);
+    let states = policy.table.states();
+    audit.pass(start, states);
+    assert_eq!((states.total_load(), drift.load()), (1, 0));
+    shard.forget_a_token();
+    assert!(shard.turn());
+    audit.pass(start + limits::AUDIT_INTERVAL, states);
+    assert_eq!((states.total_load(), drift.load()), (1, 1));
 }

@@ -109,6 +109,7 @@ impl Shard {
     pub(super) fn turn(&mut self) -> bool {
         self.wait();
         self.now = clock::now();
+        self.counters.tokens().begin();
         let policy = self.policy.load();
         let turn = Turn { now: self.now, policy: &policy };
         self.work.io.turns += 1;
@@ -121,6 +122,7 @@ impl Shard {
         self.work.flush(turn);
         self.work.proxy.handle_timeout(turn.now, turn.policy, &mut self.work.outbox);
         self.work.flush(turn);
+        self.counters.tokens().end(self.work.proxy.tokens() as u64);
         if self.now.saturating_since(self.published_at) >= PUBLISH_INTERVAL {
             self.publish();
         }
@@ -131,6 +133,12 @@ impl Shard {
     #[cfg(test)]
     pub(super) const fn io(&self) -> IoStats {
         self.work.io
+    }
+
+    /// Loses one of its tokens: a bug that the audit must find.
+    #[cfg(test)]
+    pub(super) fn forget_a_token(&mut self) {
+        self.work.proxy.forget_a_token();
     }
 
     fn inbox(&self) -> &Inbox {

@@ -24,6 +24,8 @@ pub(crate) struct Agent {
     /// What this callee does with a call, by Call-ID.
     pub(crate) plans: HashMap<String, CalleePlan>,
     branches: u64,
+    /// Requests in a dialog with a CSeq number lower than the last one's.
+    pub(crate) out_of_order: u32,
 }
 
 impl Agent {
@@ -37,6 +39,7 @@ impl Agent {
             incoming: Vec::new(),
             plans: HashMap::new(),
             branches: 0,
+            out_of_order: 0,
         }
     }
 
@@ -53,6 +56,17 @@ impl Agent {
 
     pub(crate) fn contact(&self) -> String {
         format!("<sip:{}@{}>", self.name, self.second)
+    }
+
+    /// It is gone, with all that it knew.
+    pub(crate) fn vanish(&mut self) {
+        self.layer = Layer::new(self.address());
+        self.incoming.clear();
+        self.plans.clear();
+        for dialog in &mut self.dialogs {
+            (dialog.life, dialog.unacked, dialog.reinvite_pending) = (Life::Ended, None, false);
+            dialog.acts.clear();
+        }
     }
 
     /// Nothing under way, nothing planned.
@@ -185,6 +199,7 @@ impl Agent {
         let dialog = &mut self.dialogs[index];
         if cseq < dialog.remote_cseq {
             // RFC 3261 §12.2.2
+            self.out_of_order += 1;
             return self.layer.respond(now, key, &message.response(500, ""));
         }
         dialog.remote_cseq = cseq;

@@ -31,6 +31,7 @@ impl Checks {
             return match method.as_str() {
                 "CANCEL" => self.cancel_sent(now, out, message, &branch),
                 "ACK" => self.hop_ack_sent(out, message, &branch),
+                "OPTIONS" | "BYE" if self.keeps_alive => self.own_sent(now, out, message, &branch),
                 _ => Err(String::from("a request from nowhere: no Via below ours")),
             };
         }

@@ -4,6 +4,7 @@
 //! judged
 //! in `check_request.rs`, responses in `check_response.rs`.
 
+use crate::check_own::Own;
 use crate::clock::{T1, TIMEOUT};
 use crate::lines::{all_values, cseq_method, has_to_tag, popped, read, server_key, text};
 use crate::message::reply_address;
@@ -103,6 +104,9 @@ pub(crate) struct Checks {
     pub(crate) cause: Option<Vec<u8>>,
     /// The branch whose final response must be acknowledged before anything else comes in.
     owes_ack: Option<String>,
+    /// Whether the proxy sends requests of its own, and those that it sent, by branch.
+    pub(crate) keeps_alive: bool,
+    pub(crate) own: HashMap<String, Own>,
     /// Datagrams judged.
     pub(crate) judged: u64,
 }
@@ -116,7 +120,7 @@ pub(crate) fn ensure(good: bool, why: impl FnOnce() -> String) -> Verdict {
 }
 
 impl Checks {
-    pub(crate) fn new(listen: Vec<Listen>, set: SetSpec, table_changes: bool) -> Self {
+    pub(crate) fn new(listen: Vec<Listen>, set: SetSpec, table_changes: bool, keeps_alive: bool) -> Self {
         Self {
             listen,
             set,
@@ -125,6 +129,8 @@ impl Checks {
             branches: HashMap::new(),
             cause: None,
             owes_ack: None,
+            keeps_alive,
+            own: HashMap::new(),
             judged: 0,
         }
     }
@@ -180,6 +186,7 @@ impl Checks {
     fn response_received(&mut self, now: Instant, status: u16, bytes: &[u8]) {
         let message = scan(bytes);
         let Ok(via) = message.top_via() else { return };
+        self.own_answered(&text(via.branch.of(bytes)), status);
         let Some(branch) = self.branches.get_mut(&text(via.branch.of(bytes))) else { return };
         let Some(context) = self.contexts.get_mut(&branch.context) else { return };
         if cseq_method(&message) != context.method {

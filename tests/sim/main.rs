@@ -9,6 +9,7 @@
 mod agent;
 mod callee;
 mod caller;
+mod check_own;
 mod check_request;
 mod check_response;
 mod checks;
@@ -21,6 +22,7 @@ mod network;
 mod rng;
 mod scenario_calls;
 mod scenario_failover;
+mod scenario_keepalive;
 mod seeds;
 mod setup;
 mod trace;
@@ -52,6 +54,8 @@ fn random_worlds_keep_every_rule_and_lose_no_call() {
         all.failovers += tally.failovers;
         all.fallbacks += tally.fallbacks;
         all.timer_c += tally.timer_c;
+        all.keepalives += tally.keepalives;
+        all.dead += tally.dead;
         all.quiet_moments += tally.quiet_moments;
     }
     println!("{all:?}");
@@ -59,6 +63,7 @@ fn random_worlds_keep_every_rule_and_lose_no_call() {
     // The worlds try what they are for.
     if number("SIM_SEEDS").is_none() {
         assert!(all.answered > all.calls / 4 && all.failovers > all.calls / 10, "{all:?}");
+        assert!(all.keepalives > 500 && all.dead > 10, "{all:?}");
         assert!(all.timer_c > 0 && all.fallbacks > 100 && all.quiet_moments > 20, "{all:?}");
     }
 }

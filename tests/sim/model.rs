@@ -60,7 +60,11 @@ impl World {
 
     /// When nothing is on its way either: the proxy's dialogs are the calls that are up.
     fn check_live_calls(&mut self, dialogs: usize, loads: &[usize]) {
-        let still = self.network.flying() == 0 && self.agents.iter().all(|agent| agent.layer.is_idle());
+        let quiet = self.network.flying() == 0 && self.agents.iter().all(|agent| agent.layer.is_idle());
+        // What a keepalive has not noticed yet, and a BYE of ours that is still to arrive.
+        let unnoticed =
+            !self.setup.keepalive.interval.is_zero() && (self.outage || self.checks.is_hanging_up(self.now));
+        let still = quiet && !unnoticed;
         let callees = || self.agents[CALLERS..].iter().flat_map(|agent| &agent.dialogs);
         if !still || callees().any(|dialog| dialog.unacked.is_some()) {
             return;
@@ -186,7 +190,10 @@ impl World {
         ensure(sum(|s| s.failovers) >= branches, || format!("{} failovers of {branches}", sum(|s| s.failovers)))?;
         ensure(sum(|s| s.bugs) == 0, || String::from("a bug was counted"))?;
         ensure(sum(|s| s.dialogs_expired) == 0, || String::from("a dialog expired"))?;
-        let (confirmed, ended) = (sum(|s| s.dialogs_confirmed), sum(|s| s.dialogs_ended) + sum(|s| s.dialogs_unacked));
+        let (confirmed, ended) = (
+            sum(|s| s.dialogs_confirmed),
+            sum(|s| s.dialogs_ended) + sum(|s| s.dialogs_unacked) + sum(|s| s.dialogs_dead),
+        );
         ensure(confirmed == ended, || format!("{confirmed} dialogs confirmed, {ended} ended"))?;
         ensure(sum(|s| s.foreign_responses) == 0, || String::from("a response was taken for a foreign one"))
     }

@@ -10,6 +10,7 @@ use crate::setup::{CALLERS, Setup};
 use crate::world::{Operation, World};
 use core::time::Duration;
 use siplane::dispatcher::{Admin, Algorithm, Exhausted, HashInput, HashKind};
+use siplane::proxy::{Keepalive, KeepaliveTo};
 use siplane::time::Instant;
 
 /// What came of a seed: for the test that looks whether the random worlds try what they should.
@@ -21,6 +22,8 @@ pub(crate) struct Tally {
     pub(crate) failovers: u64,
     pub(crate) fallbacks: u64,
     pub(crate) timer_c: u64,
+    pub(crate) keepalives: u64,
+    pub(crate) dead: u64,
     pub(crate) quiet_moments: u64,
 }
 
@@ -38,6 +41,7 @@ pub(crate) fn run(seed: u64) -> Tally {
     if rng.chance(15) {
         outage(&mut world, &mut rng);
     }
+    vanish(&mut world, seed);
     world.run();
     let mut tally = Tally {
         calls: calls as u64,
@@ -50,6 +54,8 @@ pub(crate) fn run(seed: u64) -> Tally {
         tally.failovers += proxy.stats().failovers;
         tally.fallbacks += proxy.stats().fallbacks;
         tally.timer_c += proxy.stats().timer_c;
+        tally.keepalives += proxy.stats().keepalives;
+        tally.dead += proxy.stats().dialogs_dead;
     }
     tally
 }
@@ -78,6 +84,26 @@ fn setup(seed: u64, rng: &mut Rng) -> Setup {
         answer_timeout: s(2),
         more_failover_codes: if rng.chance(25) { vec![486, 603] } else { Vec::new() },
         table_changes: rng.chance(30),
+        keepalive: keepalive(seed),
+    }
+}
+
+/// A sequence of its own: the other choices of a seed stay what they are.
+fn keepalive(seed: u64) -> Keepalive {
+    let mut rng = Rng::new(seed ^ 0x6b65_6570);
+    let interval = if rng.chance(40) { s(rng.between(10, 60)) } else { Duration::ZERO };
+    let to = rng.pick(&[KeepaliveTo::Both, KeepaliveTo::Both, KeepaliveTo::Caller, KeepaliveTo::Destination]);
+    Keepalive { interval, failures_max: rng.between(1, 3) as u8, to }
+}
+
+/// A destination is gone in the middle of its calls.
+fn vanish(world: &mut World, seed: u64) {
+    let mut rng = Rng::new(seed ^ 0x676f_6e65);
+    if !world.setup.keepalive.interval.is_zero() && rng.chance(40) {
+        let destination = rng.below(world.setup.hosts.len() as u64) as usize;
+        let at = Instant::from_nanos(0) + s(rng.between(20, 120));
+        world.operations.push((at, Operation::Vanish(destination)));
+        world.operations.sort_by_key(|operation| operation.0);
     }
 }
 

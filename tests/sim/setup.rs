@@ -5,7 +5,7 @@ use crate::clock::s;
 use crate::network::{Host, Weather};
 use core::time::Duration;
 use siplane::dispatcher::{Algorithm, DestinationSpec, Exhausted, FailoverCodes, SetId, SetSpec};
-use siplane::proxy::{Listen, Settings, Transport};
+use siplane::proxy::{Keepalive, Listen, Settings, Transport};
 use std::net::SocketAddr;
 
 /// Callers in every world.
@@ -29,6 +29,8 @@ pub(crate) struct Setup {
     pub(crate) more_failover_codes: Vec<u16>,
     /// Operators and reloads change the table while calls run.
     pub(crate) table_changes: bool,
+    /// What calls are asked while they are up.
+    pub(crate) keepalive: Keepalive,
     /// Destinations from this one on are in a second set, the fallback of the first.
     pub(crate) fallback_from: Option<usize>,
 }
@@ -48,6 +50,7 @@ impl Setup {
             answer_timeout: s(2),
             more_failover_codes: Vec::new(),
             table_changes: false,
+            keepalive: Keepalive::default(),
             fallback_from: None,
         }
     }
@@ -61,6 +64,7 @@ impl Setup {
             listen: addresses,
             transactions_max: 4096,
             dialogs_max: 4096,
+            keepalive: self.keepalive,
             stored_bytes_max: 1 << 24,
             ..Settings::default()
         }

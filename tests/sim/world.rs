@@ -27,6 +27,8 @@ pub(crate) enum Operation {
     Admin(usize, Admin),
     /// Publishes the table anew.
     Reload,
+    /// A destination's host is gone, and with it all that it knew.
+    Vanish(usize),
     /// A caller's host takes packets like this from now on.
     Caller(usize, Host),
 }
@@ -43,7 +45,7 @@ pub(crate) struct World {
     pub(crate) checks: Checks,
     /// What operators will do, in order.
     pub(crate) operations: Vec<(Instant, Operation)>,
-    /// A caller's host was out of reach for a while.
+    /// A host was out of reach for a while, or is gone.
     pub(crate) outage: bool,
     pub(crate) was_quiet: bool,
     /// Moments at which loads were compared with dialogs while calls were up.
@@ -66,7 +68,12 @@ impl World {
         }
         let addresses = |(index, agent): (usize, &Agent)| [(agent.address(), index), (agent.second, index)];
         Self {
-            checks: Checks::new(settings.listen.clone(), sets[0].clone(), setup.table_changes),
+            checks: Checks::new(
+                settings.listen.clone(),
+                sets[0].clone(),
+                setup.table_changes,
+                !setup.keepalive.interval.is_zero(),
+            ),
             proxies: (0..setup.shards).map(|n| Proxy::new(settings.clone(), shard(n), setup.seed, start)).collect(),
             policy: policy(Table::build(sets, None).expect("a good set")),
             addresses: agents.iter().enumerate().flat_map(addresses).collect(),
@@ -241,6 +248,12 @@ impl World {
             Operation::Caller(index, host) => {
                 self.outage = true;
                 self.network.set_host(self.agents[index].address().ip(), host);
+            }
+            Operation::Vanish(index) => {
+                self.outage = true;
+                self.network.set_host(self.setup.address(index, 0).ip(), Host::BlackHole);
+                self.agents[CALLERS + index].vanish();
+                self.wakes[CALLERS + index] = None;
             }
             Operation::Reload => {
                 let table = Table::build(self.setup.sets(), Some(&self.policy.table)).expect("a good set");

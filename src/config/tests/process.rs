@@ -1,6 +1,7 @@
 //! Problems of the file as a whole and of the keys that are fixed at start, in the words that an operator reads.
 
 use super::*;
+use crate::proxy::settings::{Keepalive, KeepaliveTo};
 
 #[test]
 fn all_problems_are_told_at_once_and_in_the_order_of_lines() {
@@ -169,6 +170,26 @@ fn the_keys_of_the_process_are_checked() {
     ];
     for (text, expected) in cases {
         assert_eq!(root_problems(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn keepalives_are_off_unless_told_to_and_checked() {
+    assert_eq!(config(&format!("{LISTEN}{SET}")).settings.keepalive, Keepalive::default());
+    let text = "[dialog]\nkeepalive_interval_s = 45\nkeepalive_failures_max = 3\nkeepalive_to = \"caller\"\n";
+    let wanted = Keepalive { interval: Duration::from_secs(45), failures_max: 3, to: KeepaliveTo::Caller };
+    assert_eq!(config(&format!("{LISTEN}{SET}{text}")).settings.keepalive, wanted);
+    let off = config(&format!("{LISTEN}{SET}[dialog]\nkeepalive_interval_s = 0\n"));
+    assert_eq!(off.settings.keepalive.interval, Duration::ZERO);
+    for (text, expected) in [
+        ("interval_s = 9", "f:3: dialog.keepalive_interval_s: found 9, allowed: 10 to 86400, or 0 for no keepalives"),
+        ("failures_max = 0", "f:3: dialog.keepalive_failures_max: found 0, allowed: 1 to 100"),
+        (
+            "to = \"callee\"",
+            "f:3: dialog.keepalive_to: found \"callee\", allowed: both, caller, destination (did you mean \"caller\"?)",
+        ),
+    ] {
+        assert_eq!(root_problems(&format!("[dialog]\nkeepalive_{text}")), expected);
     }
 }
 

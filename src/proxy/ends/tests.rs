@@ -1,0 +1,119 @@
+use super::*;
+use crate::sip::scan;
+
+const LEGS_MAX: usize = 4;
+
+fn invite(lines: &str) -> String {
+    format!(
+        "INVITE sip:b@x SIP/2.0\r\n{lines}From: <sip:a@x>;tag=1\r\nTo: <sip:b@x>\r\nCall-ID: c\r\nCSeq: 7 INVITE\r\n\
+         Content-Length: 0\r\n\r\n"
+    )
+}
+
+fn ok(lines: &str) -> String {
+    format!(
+        "SIP/2.0 200 OK\r\n{lines}From: <sip:a@x>;tag=1\r\nTo: <sip:b@x>;tag=2\r\nCall-ID: c\r\nCSeq: 7 INVITE\r\n\r\n"
+    )
+}
+
+/// A table with the leg that these two make, and its only record.
+fn table(sent: &str, got: &str, buffers: &mut Buffers) -> (EndsTable, Id) {
+    let (mut table, dialog) = (EndsTable::new(LEGS_MAX, 1), Id { index: 3, generation: 1 });
+    table.open(dialog, 100);
+    let (sent, got) = (scan(sent.as_bytes()), scan(got.as_bytes()));
+    assert!(table.insert((dialog, 200), [SocketId(0); 2], (&sent, &got), &mut Vec::new(), buffers));
+    let id = table.find(dialog, 200).unwrap();
+    (table, id)
+}
+
+fn written(ends: &Ends, end: End) -> Vec<String> {
+    let mut out = Vec::new();
+    ends.write_request(end, b"OPTIONS", ends.known(end).cseq, [b"Via: us;branch=", b"b"], &mut out);
+    let text = String::from_utf8(out).unwrap();
+    text.lines().filter(|line| line.starts_with("OPTIONS") || line.starts_with("Route")).map(str::to_owned).collect()
+}
+
+#[test]
+fn each_end_has_the_route_set_between_it_and_us() {
+    // RFC 3261 §12.1.1, §12.1.2
+    let own = "Record-Route: <sip:us;lr;r2=on>\r\nRecord-Route: <sip:us2;lr;r2=on>\r\n";
+    let far = "Record-Route: <sip:192.0.2.7;lr>, <sip:192.0.2.8;lr>\r\n";
+    let contact = "m: \"A\" <sip:a@192.0.2.9:5070>;q=1, <sip:no>\r\n";
+    let sent = invite(&format!("{own}{far}{contact}"));
+    let beyond = "Record-Route: <sip:192.0.2.21;lr>\r\nRecord-Route: <sip:192.0.2.20:5062;lr> ,";
+    let got = ok(&format!("{beyond}{}{far}Contact: sip:b@192.0.2.22\r\n", own.replacen("Record-Route:", "", 1)));
+    let mut buffers = Buffers::new(1 << 16);
+    let (table, id) = table(&sent, &got, &mut buffers);
+    let ends = table.get(id).unwrap();
+    let caller = ["OPTIONS sip:a@192.0.2.9:5070 SIP/2.0", "Route: <sip:192.0.2.7;lr>, <sip:192.0.2.8;lr>"];
+    assert_eq!(written(ends, End::Caller), caller);
+    let destination = ["OPTIONS sip:b@192.0.2.22 SIP/2.0", "Route: <sip:192.0.2.20:5062;lr>, <sip:192.0.2.21;lr>"];
+    assert_eq!(written(ends, End::Destination), destination);
+    let hops = End::BOTH.map(|end| ends.next_hop(end).unwrap().to_string());
+    assert_eq!(hops, ["192.0.2.7:5060", "192.0.2.20:5062"]);
+}
+
+#[test]
+fn a_strict_router_gets_its_own_uri_and_the_target_at_the_end_of_the_route() {
+    // RFC 3261 §12.2.1.1
+    let own = "Record-Route: <sip:us;lr>\r\n";
+    for (far, route) in [
+        ("Record-Route: <sip:192.0.2.7>\r\n", "Route: <sip:a@192.0.2.9>"),
+        ("Record-Route: <sip:192.0.2.7>, <sip:p;lr>\r\n", "Route: <sip:p;lr>, <sip:a@192.0.2.9>"),
+    ] {
+        let sent = invite(&format!("{own}{far}Contact: <sip:a@192.0.2.9>\r\n"));
+        let mut buffers = Buffers::new(1 << 16);
+        let (table, id) = table(&sent, &ok(&format!("{own}{far}")), &mut buffers);
+        let ends = table.get(id).unwrap();
+        assert_eq!(written(ends, End::Caller), ["OPTIONS sip:192.0.2.7 SIP/2.0", route]);
+        assert_eq!(ends.next_hop(End::Caller), Some(([192, 0, 2, 7], 5060).into()));
+        assert_eq!(ends.next_hop(End::Destination), None, "it has said no Contact");
+    }
+}
+
+#[test]
+fn a_contact_that_no_request_of_ours_can_have_is_none() {
+    // RFC 3261 §19.1.1
+    for contact in ["*", "<sips:a@192.0.2.9>", "<tel:1>", "<sip:a@192.0.2.9?X=y>", "<sip:a b@192.0.2.9>", ""] {
+        let mut buffers = Buffers::new(1 << 16);
+        let (table, id) = table(&invite(&format!("Contact: {contact}\r\n")), &ok(""), &mut buffers);
+        assert_eq!(table.get(id).unwrap().next_hop(End::Caller), None, "{contact}");
+    }
+}
+
+#[test]
+fn a_target_is_replaced_and_nothing_else_and_all_memory_goes_back() {
+    // RFC 3261 §12.2.1.2
+    let mut buffers = Buffers::new(1 << 16);
+    let (mut table, id) = table(
+        &invite("Record-Route: <sip:us;lr>\r\nRecord-Route: <sip:192.0.2.7;lr>\r\nContact: <sip:a@192.0.2.9>\r\n"),
+        &ok("Contact: <sip:b@192.0.2.22>\r\n"),
+        &mut buffers,
+    );
+    let dialog = table.get(id).unwrap().dialog;
+    let long = format!("Contact: <sip:{}@192.0.2.10>\r\n", "u".repeat(2000));
+    for (request, answer) in [("", "Contact: <sip:b@192.0.2.33:5099>\r\n"), (long.as_str(), "")] {
+        let (request, answer) = (invite(request), ok(answer));
+        let messages = (&scan(request.as_bytes()), &scan(answer.as_bytes()));
+        assert!(table.refresh(dialog, [100, 200], messages, &mut Vec::new(), &mut buffers));
+    }
+    let ends = table.get(id).unwrap();
+    assert_eq!(written(ends, End::Destination), ["OPTIONS sip:b@192.0.2.33:5099 SIP/2.0"]);
+    let caller = [format!("OPTIONS sip:{}@192.0.2.10 SIP/2.0", "u".repeat(2000)), "Route: <sip:192.0.2.7;lr>".into()];
+    assert_eq!(written(ends, End::Caller), caller);
+    table.retain(dialog, |_| false, &mut buffers);
+    assert_eq!((buffers.in_use_bytes(), table.of(dialog).len()), (0, 0));
+}
+
+#[test]
+fn a_full_table_and_a_full_pool_take_no_leg() {
+    let (mut table, dialog) = (EndsTable::new(1, 1), Id { index: 0, generation: 1 });
+    table.open(dialog, 100);
+    let (sent, got) = (invite(""), ok(""));
+    let messages = (&scan(sent.as_bytes()), &scan(got.as_bytes()));
+    assert!(!table.insert((dialog, 1), [SocketId(0); 2], messages, &mut Vec::new(), &mut Buffers::new(100)));
+    let mut buffers = Buffers::new(1 << 16);
+    assert!(table.insert((dialog, 1), [SocketId(0); 2], messages, &mut Vec::new(), &mut buffers));
+    assert!(!table.insert((dialog, 2), [SocketId(0); 2], messages, &mut Vec::new(), &mut buffers));
+    assert_eq!((table.of(dialog).len(), buffers.in_use_bytes()), (1, 512));
+}
