@@ -5,7 +5,7 @@
 
 use super::list_file::{self, ListSet, ListSurroundings};
 use super::problem::{Kind, Problem, Problems};
-use crate::dispatcher::{DestinationSpec, SetId};
+use crate::dispatcher::{DestinationSpec, OverloadBounds, SetId};
 use core::fmt::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -76,7 +76,14 @@ fn write_set(toml: &mut String, set: &ListSet) -> fmt::Result {
         toml,
         "# To be changed: the algorithm that the script's ds_select_dst(\"{id}\", …) names, or its number."
     )?;
-    writeln!(toml, "algorithm = \"round-robin\"\ndestinations = [")?;
+    writeln!(toml, "algorithm = \"round-robin\"")?;
+    if set.destinations.iter().any(|spec| spec.overload != OverloadBounds::default()) {
+        writeln!(
+            toml,
+            "# To be changed: \"round-robin-overload\" if that is 64; else ocmin, ocmax and ocrate count for nothing."
+        )?;
+    }
+    writeln!(toml, "destinations = [")?;
     for spec in &set.destinations {
         write_destination(toml, spec)?;
     }
@@ -92,6 +99,9 @@ fn write_destination(toml: &mut String, spec: &DestinationSpec) -> fmt::Result {
         ("rweight", i64::from(spec.rweight), i64::from(default.rweight)),
         ("priority", i64::from(spec.priority), i64::from(default.priority)),
         ("maxload", i64::from(spec.maxload), i64::from(default.maxload)),
+        ("ocmin", i64::from(spec.overload.ocmin), i64::from(default.overload.ocmin)),
+        ("ocmax", i64::from(spec.overload.ocmax), i64::from(default.overload.ocmax)),
+        ("ocrate", i64::from(spec.overload.ocrate), i64::from(default.overload.ocrate)),
     ];
     for (key, number, _) in numbers.iter().filter(|(_, number, default)| number != default) {
         write!(toml, ", {key} = {number}")?;

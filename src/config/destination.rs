@@ -4,7 +4,7 @@ use super::process;
 use super::reader::{Item, Section};
 use super::set::Surroundings;
 use super::uri::{self, Checked, URI_ALLOWED};
-use crate::dispatcher::{DestinationSpec, ProbeSpec};
+use crate::dispatcher::{DestinationSpec, OverloadBounds, ProbeSpec};
 use core::time::Duration;
 use std::net::SocketAddr;
 
@@ -43,6 +43,7 @@ pub(super) fn read(item: &Item<'_>, around: &Surroundings<'_>) -> Option<Destina
     let calls_per_second_max = section.number("calls_per_second_max", 0..=CALLS_PER_SECOND_MAX, 0);
     let last_resort = section.flag("last_resort");
     let attrs = section.item("attrs").and_then(|item| attrs(&item)).unwrap_or_default();
+    let overload = overload(&mut section);
     let probe = probe(&mut section, around);
     section.finish();
     let (uri, address) = destination_uri(&uri?, URI_ALLOWED, around)?;
@@ -60,6 +61,7 @@ pub(super) fn read(item: &Item<'_>, around: &Surroundings<'_>) -> Option<Destina
         inactive,
         attrs,
         probe,
+        overload,
     })
 }
 
@@ -87,6 +89,18 @@ fn attrs(item: &Item<'_>) -> Option<String> {
         return None;
     }
     Some(text.to_owned())
+}
+
+/// What reported loss counts for, percent.
+fn overload(section: &mut Section<'_>) -> OverloadBounds {
+    let default = OverloadBounds::default();
+    let ocmin = section.number("ocmin", 0..=100, default.ocmin);
+    let ocmax_item = section.item("ocmax");
+    let ocmax = ocmax_item.as_ref().and_then(|item| item.number(0..=100, "")).unwrap_or(default.ocmax);
+    if let Some(item) = ocmax_item.filter(|_| ocmax < ocmin) {
+        item.refuse(format!("at least ocmin ({ocmin})"));
+    }
+    OverloadBounds { ocmin, ocmax, ocrate: section.number("ocrate", 0..=100, default.ocrate) }
 }
 
 fn probe(section: &mut Section<'_>, around: &Surroundings<'_>) -> ProbeSpec {

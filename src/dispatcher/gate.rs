@@ -51,12 +51,17 @@ impl Rate {
         Self { interval_ns, tolerance_ns: interval_ns * (burst - 1) }
     }
 
+    /// The same with another burst: `tolerance_ns` that calls may be ahead.
+    pub(super) const fn with_tolerance(self, tolerance_ns: u64) -> Self {
+        Self { tolerance_ns, ..self }
+    }
+
     const fn is_bound(self) -> bool {
         self.interval_ns > 0
     }
 
     /// The arrival time after a call at `now_ns`; none when that call is one too many.
-    fn advance(self, arrival_ns: u64, now_ns: u64) -> Option<u64> {
+    pub(super) fn advance(self, arrival_ns: u64, now_ns: u64) -> Option<u64> {
         let due = arrival_ns.max(now_ns);
         (due - now_ns <= self.tolerance_ns).then(|| due.saturating_add(self.interval_ns))
     }
@@ -87,7 +92,7 @@ pub(super) fn reserve<W: Word>(load: &W, arrival: &W, bounds: Bounds, now_ns: u6
 }
 
 /// Changes the word to what `to` makes of it, unless that is nothing. A shard tries again only when another has got on.
-fn change<W: Word>(word: &W, to: impl Fn(u64) -> Option<u64>) -> Option<()> {
+pub(super) fn change<W: Word>(word: &W, to: impl Fn(u64) -> Option<u64>) -> Option<()> {
     let mut old = word.get();
     loop {
         match word.exchange(old, to(old)?) {

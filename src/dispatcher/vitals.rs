@@ -1,10 +1,11 @@
-//! What slots know about the life of their destination besides its standing: one field of a slot, in three parts.
+//! What slots know about the life of their destination besides its standing: one field of a slot, in four parts.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::events::Why;
 use super::evidence::EvidenceCells;
 use super::latency::LatencyCells;
+use super::overload::OverloadCells;
 use super::state::{StateIndex, States};
 
 /// The vitals of one slot; all zero is a destination of which nothing is known.
@@ -12,6 +13,7 @@ use super::state::{StateIndex, States};
 pub(super) struct Vitals {
     pub(super) latency: LatencyCells,
     pub(super) evidence: EvidenceCells,
+    pub(super) overload: OverloadCells,
     /// [`Why`] of the last change of standing.
     why: AtomicU64,
 }
@@ -21,6 +23,7 @@ impl Vitals {
     pub(super) fn reset(&self) {
         self.latency.reset();
         self.evidence.reset();
+        self.overload.reset();
         self.why.store(0, Ordering::Relaxed);
     }
 
