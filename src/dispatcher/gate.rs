@@ -36,8 +36,9 @@ pub enum Refused {
 /// How fast calls may come; all zero: as fast as they like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Rate {
-    interval_ns: u64,
-    tolerance_ns: u64,
+    pub(super) interval_ns: u64,
+    /// How far calls may be ahead of that.
+    pub(super) tolerance_ns: u64,
 }
 
 impl Rate {
@@ -49,11 +50,6 @@ impl Rate {
         let burst = calls.div_ceil(8) as u64;
         let interval_ns = 1_000_000_000_u64.div_ceil(calls as u64 - burst + 1);
         Self { interval_ns, tolerance_ns: interval_ns * (burst - 1) }
-    }
-
-    /// The same with another burst: `tolerance_ns` that calls may be ahead.
-    pub(super) const fn with_tolerance(self, tolerance_ns: u64) -> Self {
-        Self { tolerance_ns, ..self }
     }
 
     const fn is_bound(self) -> bool {

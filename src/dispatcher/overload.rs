@@ -152,7 +152,7 @@ impl OverloadCells {
         let Some((OverloadAlgorithm::Rate, calls)) = self.report(now) else { return None };
         let rate = Rate::per_second(calls);
         // RFC 7415 §3.5.2: a higher threshold for those that go first.
-        Some((calls > 0).then_some(if is_prioritized { rate.with_tolerance(AHEAD_MAX_NS) } else { rate }))
+        Some((calls > 0).then_some(if is_prioritized { Rate { tolerance_ns: AHEAD_MAX_NS, ..rate } } else { rate }))
     }
 
     /// RFC 7339 §5.4: only a higher number is news while another report counts.

@@ -145,7 +145,7 @@ const SET_CASES: &[(&str, &str)] = &[
     ),
     (
         "overload_control = true\n[[set]]\nid = 2\noverload_control = true\ndestinations = [{ uri = \"sip:127.0.0.12\", ocmin = 9, ocmax = 8 }]",
-        "f:8: set[1].destinations[0].ocmax: found 8, allowed: at least ocmin (9)",
+        "f:9: set[1].destinations[0].ocmax: found 8, allowed: at least ocmin (9)",
     ),
     ("overload_control = \"on\"", "f:5: set[0].overload_control: found \"on\", allowed: true, false"),
     (
