@@ -371,8 +371,8 @@ fn line() -> impl Strategy<Value = String> {
         (1_u8..9).prop_map(|n| format!("sip:[::{n}]")),
         "[!-~]{1,12}",
     ];
-    let attr = "(duid=[a-c]|weight=[0-9]{1,3}|rweight=[0-9]{1,6}|maxload=-?[0-9]{1,4}|ping_from=sip:a@b|oc(min|max|rate)=[0-9]{1,3}|socket=udp:h\
-                |x=\"[a-z;\\\\]*\"|[!-~]{1,8})";
+    let attr = "(duid=[a-c]|weight=[0-9]{1,3}|rweight=[0-9]{1,6}|maxload=-?[0-9]{1,4}|ping_from=sip:a@b\
+                |oc(min|max|rate)=[0-9]{1,3}|socket=udp:h|x=\"[a-z;\\\\]*\"|[!-~]{1,8})";
     let attrs = proptest::collection::vec(attr, 0..4).prop_map(|attrs| attrs.join(";"));
     let columns = (0_u8..4, uri, "(|0|[0-9]{1,2}|0x[0-9a-f]{1,2}|-1)", "(|0|[0-9]{1,2})", attrs, "(|#.*|;| .*)");
     let usual = columns

@@ -144,7 +144,8 @@ const SET_CASES: &[(&str, &str)] = &[
              \"round-robin\"",
     ),
     (
-        "overload_control = true\n[[set]]\nid = 2\noverload_control = true\ndestinations = [{ uri = \"sip:127.0.0.12\", ocmin = 9, ocmax = 8 }]",
+        "overload_control = true\n[[set]]\nid = 2\noverload_control = true\n\
+             destinations = [{ uri = \"sip:127.0.0.12\", ocmin = 9, ocmax = 8 }]",
         "f:9: set[1].destinations[0].ocmax: found 8, allowed: at least ocmin (9)",
     ),
     ("overload_control = \"on\"", "f:5: set[0].overload_control: found \"on\", allowed: true, false"),
@@ -155,8 +156,8 @@ const SET_CASES: &[(&str, &str)] = &[
     ),
     (
         "algorithm = \"legacy-hash-cal-id\"",
-        "f:5: set[0].algorithm: found \"legacy-hash-cal-id\", allowed: round-robin, round-robin-overload, random, priority, weight, relative-weight, \
-             call-load, call-load-two-choices, round-robin-or-priority, srv, hash-call-id, hash-from-uri, hash-to-uri, \
+        "f:5: set[0].algorithm: found \"legacy-hash-cal-id\", allowed: round-robin, round-robin-overload, random, priority, weight, \
+             relative-weight, call-load, call-load-two-choices, round-robin-or-priority, srv, hash-call-id, hash-from-uri, hash-to-uri, \
              hash-request-uri, hash-auth-user, hash-header:NAME, and legacy- before a hash (did you mean \
              \"legacy-hash-call-id\"?)",
     ),
