@@ -62,6 +62,9 @@ pub const BREADTH_MAX: u32 = 60;
 /// Via header field values that a request may carry; beyond it: 483 (RFC 5393 §5: a bound of our own).
 pub const VIAS_MAX: usize = 128;
 
+/// How long one overload report of a destination counts at most (RFC 7339 §4.3 has no bound); it shows until when it counts.
+pub const OVERLOAD_VALIDITY_MAX: Duration = Duration::from_secs(3_600);
+
 /// Datagrams that a shard reads from one socket in one turn.
 pub const BATCH_DATAGRAMS: usize = 64;
 

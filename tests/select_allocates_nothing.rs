@@ -7,8 +7,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use siplane::dispatcher::{
-    Algorithm, DestinationSpec, HashInput, HashKind, Health, Input, LoadChoice, LoadFrom, Random, Report, ReportSpec,
-    SetId, SetSpec, Table, Targets,
+    Algorithm, Attempt, DestinationSpec, HashInput, HashKind, Health, Input, LoadChoice, LoadFrom, OverloadBounds,
+    Random, Report, ReportSpec, SetId, SetSpec, Table, Targets,
 };
 use siplane::limits::TARGETS_MAX;
 use siplane::time::Instant;
@@ -45,19 +45,20 @@ fn destination(number: u16) -> DestinationSpec {
         maxload: u32::from(number % 2) * 40,
         calls_per_second_max: u32::from(number % 7) * 10,
         last_resort: number % 11 == 10,
+        overload: OverloadBounds { ocrate: (number % 4) as u8 * 20, ..OverloadBounds::default() },
         ..DestinationSpec::new("sip:192.0.2.1", SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 5060)))
     }
 }
 
-fn table(algorithm: Algorithm, destinations: u16) -> Table {
-    table_by(algorithm, destinations, ReportSpec::default())
+fn table(algorithm: Algorithm, destinations: u16, overload_control: bool) -> Table {
+    table_by(algorithm, destinations, overload_control, ReportSpec::default())
 }
 
-fn table_by(algorithm: Algorithm, destinations: u16, report: ReportSpec) -> Table {
+fn table_by(algorithm: Algorithm, destinations: u16, overload_control: bool, report: ReportSpec) -> Table {
     let destinations = (0..destinations).map(destination).collect();
     let slow_start = Duration::from_millis(2);
-    let set =
-        SetSpec { failover_limit: TARGETS_MAX, slow_start, report, ..SetSpec::new(SetId(1), algorithm, destinations) };
+    let spec = SetSpec::new(SetId(1), algorithm, destinations);
+    let set = SetSpec { failover_limit: TARGETS_MAX, slow_start, overload_control, report, ..spec };
     Table::build(vec![set], None).expect("a good table")
 }
 
@@ -72,7 +73,9 @@ fn allocations(table: &Table) -> u64 {
         let input = Input { hash_key: &hash_key, ..Input::at(now) };
         set.select(table.states(), &input, &mut random, &mut targets);
         let first = black_box(&targets).first().and_then(|target| table.destination(*target));
-        let token = first.and_then(|destination| table.states().reserve(destination, now).ok());
+        let attempt = Attempt { is_first: call % 2 == 0, is_prioritized: call % 5 == 0 };
+        let admitted = first.filter(|destination| table.states().admits(destination.state, attempt, now));
+        let token = admitted.and_then(|destination| table.states().reserve(destination, now).ok());
         token.into_iter().for_each(|token| table.states().release(token));
     }
     ALLOCATIONS.get() - before
@@ -82,6 +85,7 @@ fn allocations(table: &Table) -> u64 {
 fn selecting_and_taking_load_allocate_nothing_whatever_is_available() {
     for algorithm in [
         Algorithm::RoundRobin,
+        Algorithm::RoundRobinOverload,
         Algorithm::Random,
         Algorithm::Priority,
         Algorithm::Weight,
@@ -93,8 +97,8 @@ fn selecting_and_taking_load_allocate_nothing_whatever_is_available() {
         Algorithm::Hash(HashInput::CallId, HashKind::Consistent),
         Algorithm::Hash(HashInput::CallId, HashKind::Legacy),
     ] {
-        for destinations in [0, 1, 6, 700] {
-            let table = table(algorithm, destinations);
+        for (destinations, overload_control) in [(0, true), (1, false), (6, true), (700, false), (700, true)] {
+            let table = table(algorithm, destinations, overload_control);
             assert_eq!(allocations(&table), 0, "{algorithm:?} of {destinations}");
             for destination in table.sets()[0].destinations.iter().skip(3) {
                 table.states().set_health(destination.state, Health::Inactive, Instant::from_nanos(1));
@@ -114,7 +118,7 @@ fn selecting_by_reported_load_and_reporting_it_allocate_nothing() {
         for choice in [LoadChoice::Exact, LoadChoice::TwoChoices] {
             let report = ReportSpec { load_from, bounds: true, ..ReportSpec::default() };
             for destinations in [1, 6, 700] {
-                let table = table_by(Algorithm::CallLoad(choice), destinations, report);
+                let table = table_by(Algorithm::CallLoad(choice), destinations, false, report);
                 let before = ALLOCATIONS.get();
                 for (number, destination) in (0..).zip(&table.sets()[0].destinations) {
                     // A third of them says both, a third one of both, a third nothing.

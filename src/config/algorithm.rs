@@ -8,8 +8,9 @@ use super::reader::Item;
 use crate::dispatcher::{Algorithm, HashInput, HashKind, HeaderName, LoadChoice};
 
 /// Algorithms whose name says it all.
-const PLAIN: [(&str, Option<i64>, Algorithm); 9] = [
+const PLAIN: [(&str, Option<i64>, Algorithm); 10] = [
     ("round-robin", Some(4), Algorithm::RoundRobin),
+    ("round-robin-overload", Some(64), Algorithm::RoundRobinOverload),
     ("random", Some(6), Algorithm::Random),
     ("priority", Some(8), Algorithm::Priority),
     ("weight", Some(9), Algorithm::Weight),
@@ -36,11 +37,10 @@ const HASH_HEADER: &str = "hash-header:";
 const LEGACY: &str = "legacy-";
 
 /// Kamailio's numbers without an algorithm here: what they are there, and the cure.
-const ELSEWHERE: [(i64, &str, &str); 4] = [
+const ELSEWHERE: [(i64, &str, &str); 3] = [
     (7, "the hash of a pseudo-variable", "\"hash-header:NAME\", or another hash"),
     (12, "parallel forking", "another algorithm: this one comes with a later version"),
     (13, "latency", "another algorithm: this one comes with a later version"),
-    (64, "overload control", "another algorithm: this one comes with a later version"),
 ];
 
 /// The algorithm that `item` names.

@@ -6,7 +6,7 @@
 use super::list_file::{self, ListSet, ListSurroundings};
 use super::list_socket;
 use super::problem::{Kind, Problem, Problems};
-use crate::dispatcher::{DestinationSpec, SetId};
+use crate::dispatcher::{DestinationSpec, OverloadBounds, SetId};
 use crate::proxy::settings::{Listen, Transport};
 use core::fmt::{self, Write};
 
@@ -93,7 +93,14 @@ fn write_set(toml: &mut String, set: &ListSet, own: &[Listen]) -> fmt::Result {
         toml,
         "# To be changed: the algorithm that the script's ds_select_dst(\"{id}\", …) names, or its number."
     )?;
-    writeln!(toml, "algorithm = \"round-robin\"\ndestinations = [")?;
+    writeln!(toml, "algorithm = \"round-robin\"")?;
+    if set.destinations.iter().any(|spec| spec.overload != OverloadBounds::default()) {
+        writeln!(
+            toml,
+            "# To be changed: \"round-robin-overload\" if that is 64; else ocmin, ocmax and ocrate count for nothing."
+        )?;
+    }
+    writeln!(toml, "destinations = [")?;
     for spec in &set.destinations {
         write_destination(toml, spec, own)?;
     }
@@ -109,6 +116,9 @@ fn write_destination(toml: &mut String, spec: &DestinationSpec, own: &[Listen]) 
         ("rweight", i64::from(spec.rweight), i64::from(default.rweight)),
         ("priority", i64::from(spec.priority), i64::from(default.priority)),
         ("maxload", i64::from(spec.maxload), i64::from(default.maxload)),
+        ("ocmin", i64::from(spec.overload.ocmin), i64::from(default.overload.ocmin)),
+        ("ocmax", i64::from(spec.overload.ocmax), i64::from(default.overload.ocmax)),
+        ("ocrate", i64::from(spec.overload.ocrate), i64::from(default.overload.ocrate)),
     ];
     for (key, number, _) in numbers.iter().filter(|(_, number, default)| number != default) {
         write!(toml, ", {key} = {number}")?;

@@ -5,7 +5,7 @@ use super::set::Surroundings;
 use super::socket::Wishes;
 use super::uri::{self, Checked, URI_ALLOWED};
 use super::{probe_method, process};
-use crate::dispatcher::{DestinationSpec, ProbeSpec};
+use crate::dispatcher::{DestinationSpec, OverloadBounds, ProbeSpec};
 use core::time::Duration;
 use std::net::SocketAddr;
 
@@ -45,6 +45,7 @@ pub(super) fn read(item: &Item<'_>, around: &Surroundings<'_>) -> Option<Destina
     let last_resort = section.flag("last_resort");
     let attrs = section.item("attrs").and_then(|item| attrs(&item)).unwrap_or_default();
     let sockets = Wishes::read(&mut section, around.listen);
+    let overload = overload(&mut section);
     let mut probe = probe(&mut section, around);
     section.finish();
     let (uri, address) = destination_uri(&uri?, URI_ALLOWED, around)?;
@@ -64,6 +65,7 @@ pub(super) fn read(item: &Item<'_>, around: &Surroundings<'_>) -> Option<Destina
         inactive,
         attrs,
         probe,
+        overload,
     })
 }
 
@@ -91,6 +93,18 @@ fn attrs(item: &Item<'_>) -> Option<String> {
         return None;
     }
     Some(text.to_owned())
+}
+
+/// What reported loss counts for, percent.
+fn overload(section: &mut Section<'_>) -> OverloadBounds {
+    let default = OverloadBounds::default();
+    let ocmin = section.number("ocmin", 0..=100, default.ocmin);
+    let ocmax_item = section.item("ocmax");
+    let ocmax = ocmax_item.as_ref().and_then(|item| item.number(0..=100, "")).unwrap_or(default.ocmax);
+    if let Some(item) = ocmax_item.filter(|_| ocmax < ocmin) {
+        item.refuse(format!("at least ocmin ({ocmin})"));
+    }
+    OverloadBounds { ocmin, ocmax, ocrate: section.number("ocrate", 0..=100, default.ocrate) }
 }
 
 fn probe(section: &mut Section<'_>, around: &Surroundings<'_>) -> ProbeSpec {

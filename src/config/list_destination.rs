@@ -5,7 +5,7 @@ use super::list_file::{ListSurroundings, Notes};
 use super::list_line::{self, Columns};
 use super::problem::nearest;
 use super::{list_socket, process, uri};
-use crate::dispatcher::DestinationSpec;
+use crate::dispatcher::{DestinationSpec, OverloadBounds};
 use crate::proxy::settings::Listen;
 use std::net::SocketAddr;
 
@@ -19,9 +19,21 @@ const NO_PING: u64 = 32;
 const ALL_FLAGS: u64 = 63;
 
 /// Attributes that mean something here.
-const USED: [&str; 8] = ["duid", "maxload", "weight", "rweight", "socket", "sockname", "ping_socket", "ping_from"];
+const USED: [&str; 11] = [
+    "duid",
+    "maxload",
+    "weight",
+    "rweight",
+    "socket",
+    "sockname",
+    "ping_socket",
+    "ping_from",
+    "ocmin",
+    "ocmax",
+    "ocrate",
+];
 /// Attributes that mean something in Kamailio and nothing here.
-const WITHOUT_EFFECT: [&str; 6] = ["obproxy", "latency", "cc", "ocmin", "ocmax", "ocrate"];
+const WITHOUT_EFFECT: [&str; 3] = ["obproxy", "latency", "cc"];
 
 /// The largest weight that Kamailio takes.
 const KAMAILIO_WEIGHT_MAX: u32 = 100;
@@ -59,6 +71,7 @@ pub(super) fn read(columns: &Columns<'_>, notes: &mut Notes<'_>, around: ListSur
     for (name, value) in attributes {
         attribute(&mut draft, name, value, notes);
     }
+    order_percents(&mut draft.spec.overload, notes);
     flags(&mut draft.spec, columns.flags, notes, around.probes);
     if !columns.ignored.is_empty() {
         let found = format!("{} behind the attributes, which is ignored", shown(columns.ignored));
@@ -130,6 +143,9 @@ fn attribute(draft: &mut Draft, name: &str, value: &str, notes: &mut Notes<'_>) 
         }
         // Read before: without its socket there would be no destination.
         "socket" | "sockname" | "ping_socket" => {}
+        "ocmin" => percent(&mut draft.spec.overload.ocmin, &name, value, notes),
+        "ocmax" => percent(&mut draft.spec.overload.ocmax, &name, value, notes),
+        "ocrate" => percent(&mut draft.spec.overload.ocrate, &name, value, notes),
         name if WITHOUT_EFFECT.contains(&name) => {
             let found = format!("{name}, which is kept but has no effect here yet");
             notes.warn_once(&format!("attrs.{name}"), &found, "none needed where the default of Kamailio would do");
@@ -173,6 +189,22 @@ fn maxload(spec: &mut DestinationSpec, value: &str, notes: &mut Notes<'_>) {
             let found = format!("{}, which is not used", shown(value));
             notes.warn("attrs.maxload", found, format!("0 to {MAXLOAD_MAX}"));
         }
+    }
+}
+
+fn percent(place: &mut u8, name: &str, value: &str, notes: &mut Notes<'_>) {
+    match value.parse().ok().filter(|percent| *percent <= 100) {
+        Some(percent) => *place = percent,
+        None => notes.warn(&format!("attrs.{name}"), format!("{}, which is not used", shown(value)), "0 to 100"),
+    }
+}
+
+/// `ocmax` has the last word in Kamailio.
+fn order_percents(bounds: &mut OverloadBounds, notes: &mut Notes<'_>) {
+    if bounds.ocmin > bounds.ocmax {
+        let found = format!("{}, which counts as {}", bounds.ocmin, bounds.ocmax);
+        notes.warn("attrs.ocmin", found, "at most ocmax");
+        bounds.ocmin = bounds.ocmax;
     }
 }
 

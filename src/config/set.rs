@@ -4,7 +4,9 @@ use super::list_file::ListSet;
 use super::passive;
 use super::reader::{Item, Section};
 use super::{ProberSettings, algorithm, chain, codes, destination, report};
-use crate::dispatcher::{Algorithm, DestinationSpec, Exhausted, FailoverCodes, HeaderName, SetId, SetSpec};
+use crate::dispatcher::{
+    Algorithm, DestinationSpec, Exhausted, FailoverCodes, HeaderName, OverloadBounds, SetId, SetSpec,
+};
 use crate::limits;
 use crate::proxy::settings::{Listen, Timers};
 use core::time::Duration;
@@ -13,6 +15,9 @@ use std::collections::BTreeSet;
 /// What a set is when only its id and its destinations are given.
 const FAILOVER_LIMIT_DEFAULT: usize = 4;
 const ANSWER_TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
+
+/// What destinations say of overload control.
+const OVERLOAD_BOUNDS: &str = "ocmin, ocmax or ocrate";
 
 const DESTINATIONS_ALLOWED: &str = "a list of SIP URIs, like [\"sip:192.0.2.11:5060\"]";
 
@@ -69,7 +74,7 @@ pub(super) fn sets(
     }
     let mut reading = Reading { sets: Vec::new(), names: SetNames::default(), list, fallbacks: Vec::new() };
     sections.into_iter().for_each(|section| reading.set(section, around));
-    reading.add_listed();
+    reading.add_listed(root);
     let Reading { mut sets, names, fallbacks, .. } = reading;
     chain::resolve(&mut sets, &names, &fallbacks);
     refuse_too_many(root, &sets);
@@ -99,10 +104,11 @@ fn refuse_too_many(root: &Section<'_>, sets: &[SetSpec]) {
 impl<'a> Reading<'a> {
     fn set(&mut self, mut section: Section<'a>, around: &Surroundings<'_>) {
         let (id, name) = identity(&mut section, &mut self.names);
-        let algorithm =
-            section.item("algorithm").and_then(|item| algorithm::read(&item)).unwrap_or(Algorithm::RoundRobin);
+        let algorithm = section.item("algorithm").and_then(|item| algorithm::read(&item));
+        let algorithm = algorithm.unwrap_or(Algorithm::RoundRobin);
         let destinations = self.destinations(&mut section, id.map(SetId), around);
         let report = report::read(&mut section, algorithm, &destinations, around);
+        let overload_control = overload_control(&mut section, algorithm, &destinations);
         let spec = SetSpec {
             id: SetId(id.unwrap_or_default()),
             name,
@@ -120,6 +126,7 @@ impl<'a> Reading<'a> {
             slow_start: section.seconds("slow_start_s", 0..=3_600, Duration::ZERO),
             passive: passive::read(section.section("passive")),
             report,
+            overload_control,
         };
         self.fallbacks.extend(section.item("fallback").map(|item| (self.sets.len(), item)));
         section.finish();
@@ -157,13 +164,18 @@ impl<'a> Reading<'a> {
     }
 
     /// The sets that no `[[set]]` says anything about.
-    fn add_listed(&mut self) {
-        let listed = self.list.as_mut().map(|list| list.sets.take());
-        match listed {
-            None => {}
-            Some(None) => self.names.incomplete = true,
-            Some(Some(sets)) => {
+    fn add_listed(&mut self, root: &Section<'_>) {
+        let Some(list) = &mut self.list else { return };
+        match list.sets.take() {
+            None => self.names.incomplete = true,
+            Some(sets) => {
                 for ListSet { id, destinations } in sets {
+                    let bound = with_overload_bounds(&destinations);
+                    if bound > 0 {
+                        let found =
+                            format!("{bound} destinations with {OVERLOAD_BOUNDS} in set {} of {}", id.0, list.file);
+                        root.warn(&found, &format!("a [[set]] with id = {} and overload_control = true", id.0));
+                    }
                     self.names.sets.push((id, String::new(), 0));
                     self.sets.push(SetSpec::new(id, Algorithm::RoundRobin, destinations));
                 }
@@ -242,6 +254,31 @@ fn warn_of_probing(section: &Section<'_>, destinations: &[DestinationSpec], prob
         let found = format!("{count} destinations with probing or inactive, which nothing probes");
         section.warn(&found, "interval_ms above 0 in [prober], or probe_interval_ms");
     }
+}
+
+/// Whether the set has overload control: it says so, or its algorithm does.
+fn overload_control(section: &mut Section<'_>, algorithm: Algorithm, destinations: &[DestinationSpec]) -> bool {
+    let by_algorithm = algorithm == Algorithm::RoundRobinOverload;
+    let item = section.item("overload_control");
+    let said = item.as_ref().and_then(Item::as_flag);
+    match (&item, said) {
+        (Some(item), None) => item.refuse("true, false"),
+        (Some(item), Some(false)) if by_algorithm => {
+            item.refuse_because("false with algorithm round-robin-overload", "true, or algorithm = \"round-robin\"");
+        }
+        _ => {}
+    }
+    let bound = with_overload_bounds(destinations);
+    if bound > 0 && !by_algorithm && said != Some(true) {
+        let found =
+            format!("{bound} destinations with {OVERLOAD_BOUNDS}, which count for nothing without overload control");
+        section.warn(&found, "overload_control = true");
+    }
+    by_algorithm || said == Some(true)
+}
+
+fn with_overload_bounds(destinations: &[DestinationSpec]) -> usize {
+    destinations.iter().filter(|spec| spec.overload != OverloadBounds::default()).count()
 }
 
 fn failover_codes(section: &mut Section<'_>) -> FailoverCodes {

@@ -36,8 +36,9 @@ pub enum Refused {
 /// How fast calls may come; all zero: as fast as they like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Rate {
-    interval_ns: u64,
-    tolerance_ns: u64,
+    pub(super) interval_ns: u64,
+    /// How far calls may be ahead of that.
+    pub(super) tolerance_ns: u64,
 }
 
 impl Rate {
@@ -56,7 +57,7 @@ impl Rate {
     }
 
     /// The arrival time after a call at `now_ns`; none when that call is one too many.
-    fn advance(self, arrival_ns: u64, now_ns: u64) -> Option<u64> {
+    pub(super) fn advance(self, arrival_ns: u64, now_ns: u64) -> Option<u64> {
         let due = arrival_ns.max(now_ns);
         (due - now_ns <= self.tolerance_ns).then(|| due.saturating_add(self.interval_ns))
     }
@@ -87,7 +88,7 @@ pub(super) fn reserve<W: Word>(load: &W, arrival: &W, bounds: Bounds, now_ns: u6
 }
 
 /// Changes the word to what `to` makes of it, unless that is nothing. A shard tries again only when another has got on.
-fn change<W: Word>(word: &W, to: impl Fn(u64) -> Option<u64>) -> Option<()> {
+pub(super) fn change<W: Word>(word: &W, to: impl Fn(u64) -> Option<u64>) -> Option<()> {
     let mut old = word.get();
     loop {
         match word.exchange(old, to(old)?) {

@@ -14,6 +14,8 @@
 //! - A destination's bounds (`maxload`, calls per second) hold under every algorithm: selection leaves out whoever is at
 //!   one, which is a look; [`States::reserve`], when the branch is sent, decides.
 //! - A destination may report its own load ([`States::report_load`]); call load then goes by that, carried on by the calls since.
+//! - Where a set has overload control, what a destination reports holds under every algorithm, too: selection draws its loss
+//!   for the first target, [`States::admits`] for those that are tried later, and keeps its rate.
 //! - Last-resort destinations are targets only when there is no other target.
 //!
 //! # Invariants
@@ -39,6 +41,7 @@ mod hash;
 mod latency;
 mod legacy;
 mod load;
+mod overload;
 mod priority;
 mod ramp;
 mod random;
@@ -65,6 +68,7 @@ pub use evidence::{Evidence, Outage, PanicRule, PassiveSpec};
 pub use gate::Refused;
 pub use latency::{ESTIMATE_AFTER, Latency, RESPONSE_HALF_LIFE};
 pub use load::{LoadToken, leaked_tokens};
+pub use overload::{Attempt, Overload, OverloadAlgorithm, OverloadBounds, OverloadReport};
 pub use random::Random;
 pub use report::{LoadFrom, REPORTED_CAPACITY_MAX, Report, ReportCounts, ReportSpec, Reported};
 pub use select::Input;

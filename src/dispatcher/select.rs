@@ -34,13 +34,15 @@ pub struct Input<'a> {
     pub hash_host: &'a [u8],
     /// When it is: bounds by time and slow start need to know.
     pub now: Instant,
+    /// Whether it goes before others where a destination is in overload (RFC 7339 §5.10.1).
+    pub prioritized: bool,
 }
 
 impl Input<'_> {
     /// A request at `now` of which nothing is hashed.
     #[must_use]
     pub const fn at(now: Instant) -> Self {
-        Self { hash_key: b"", hash_host: b"", now }
+        Self { hash_key: b"", hash_host: b"", now, prioritized: false }
     }
 }
 
@@ -48,7 +50,19 @@ impl Set {
     /// Fills `targets` with the destinations that a request tries, first one first: available now and with room for a call,
     /// no duplicates, at most `failover_limit`; none when there is no such destination. Allocates nothing.
     pub fn select(&self, states: &States, input: &Input<'_>, random: &mut Random, targets: &mut Targets) {
-        let mut draft = Draft::new(self, states, input.now, targets);
+        self.draft(states, input, random, targets, false);
+        if self.overload_control
+            && let Some(first) = targets.first()
+            && states.sheds(first.state(), input.prioritized, input.now)
+        {
+            // RFC 7339 §5.10: what is shed may go to another destination that is not in overload itself.
+            self.draft(states, input, random, targets, true);
+        }
+    }
+
+    fn draft(&self, states: &States, input: &Input<'_>, random: &mut Random, targets: &mut Targets, is_shed: bool) {
+        let mut draft = Draft::new(self, states, input, targets);
+        draft.is_shed = is_shed;
         self.plan.draft(&mut draft, input, &self.position, random);
         draft.finish(&self.last_resort, random);
     }
@@ -73,7 +87,7 @@ impl Plan {
         let first = priorities.next();
         let mut all_equal = || priorities.all(|priority| Some(priority) == first);
         match algorithm {
-            Algorithm::RoundRobin => Self::RoundRobin,
+            Algorithm::RoundRobin | Algorithm::RoundRobinOverload => Self::RoundRobin,
             Algorithm::RoundRobinOrPriority if all_equal() => Self::RoundRobin,
             Algorithm::Random => Self::Random,
             Algorithm::Priority | Algorithm::RoundRobinOrPriority => Self::Priority(Ranks::new(destinations)),
@@ -135,6 +149,9 @@ pub(super) struct Draft<'a> {
     targets: &'a mut Targets,
     limit: usize,
     now: Instant,
+    prioritized: bool,
+    /// Whether the destination that would have come first has shed the request.
+    is_shed: bool,
     /// How long a destination of the set starts slowly.
     slow_start: Duration,
     /// The number of this request while slow start holds requests back; none when it does not.
@@ -146,14 +163,16 @@ pub(super) struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(set: &'a Set, states: &'a States, now: Instant, targets: &'a mut Targets) -> Self {
+    fn new(set: &'a Set, states: &'a States, input: &Input<'_>, targets: &'a mut Targets) -> Self {
         targets.clear();
         Self {
             destinations: &set.destinations,
             states,
             targets,
             limit: set.failover_limit.min(TARGETS_MAX),
-            now,
+            now: input.now,
+            prioritized: input.prioritized,
+            is_shed: false,
             slow_start: set.slow_start,
             request: None,
             held_back: Cell::new(false),
@@ -208,6 +227,9 @@ impl<'a> Draft<'a> {
         if destination.last_resort != self.last_resort || !self.states.has_room(destination, self.now) {
             return false;
         }
+        if destination.overload_control && !self.wants(destination) {
+            return false;
+        }
         let admitted = self
             .request
             .is_none_or(|request| self.states.part(destination, self.now).admits(request, destination.state));
@@ -215,6 +237,13 @@ impl<'a> Draft<'a> {
             self.held_back.set(true);
         }
         admitted
+    }
+
+    /// Whether its own overload lets the destination have the request.
+    fn wants(&self, destination: &Destination) -> bool {
+        let state = destination.state;
+        !(self.is_shed && self.states.has_loss(state, self.now))
+            && self.states.has_turn(state, self.prioritized, self.now)
     }
 
     /// Whether health and admin let the destination have requests, which is what the epoch stands for.

@@ -9,6 +9,7 @@ use crossbeam::utils::CachePadded;
 
 use super::evidence::PassiveSpec;
 use super::gate::Rate;
+use super::overload::OverloadBounds;
 use super::report::ReportSpec;
 use super::select::Plan;
 use super::spec::{Algorithm, DestinationSpec, Exhausted, FailoverCodes, HeaderName, ProbeSpec, SetId, SetSpec};
@@ -64,6 +65,10 @@ pub struct Destination {
     pub attrs: String,
     /// How it is probed where that differs from the process-wide settings.
     pub probe: ProbeSpec,
+    /// Whether its set has overload control (RFC 7339).
+    pub overload_control: bool,
+    /// What its reported loss counts for then.
+    pub overload: OverloadBounds,
     /// Where its health, admin, load and counters are.
     pub state: StateIndex,
     pub(super) rate: Rate,
@@ -96,15 +101,18 @@ impl Destination {
             inactive: spec.inactive,
             attrs: spec.attrs,
             probe: spec.probe,
+            overload_control: set.has_overload_control(),
+            overload: spec.overload,
             state: id.state(),
             rate: Rate::per_second(spec.calls_per_second_max),
             reported_bound: set.report.bounds.then_some(set.report.max_age),
             bounded,
-            plain: !bounded && set.slow_start.is_zero() && !spec.last_resort,
+            plain: !bounded && set.slow_start.is_zero() && !spec.last_resort && !set.has_overload_control(),
         }
     }
 
-    /// Whether its standing alone says if it may get a request: it has no bound and no slow start, and is no last resort.
+    /// Whether its standing alone says if it may get a request: it has no bound, no slow start and no overload control, and is no
+    /// last resort.
     pub(super) const fn is_plain(&self) -> bool {
         self.plain
     }
@@ -143,6 +151,8 @@ pub struct Set {
     pub attrs_header: Option<HeaderName>,
     /// A destination that has come back gets its full share, `maxload` included, only after this long; zero: at once.
     pub slow_start: Duration,
+    /// Whether overload control (RFC 7339, RFC 7415) is offered to its destinations and what they report is obeyed.
+    pub overload_control: bool,
     pub(super) plan: Plan,
     pub(super) position: Position,
     /// Positions of the last-resort destinations, in file order.
@@ -154,6 +164,7 @@ impl Set {
     pub(super) fn new(spec: SetSpec, destinations: Vec<Destination>, position: Position) -> Self {
         Self {
             id: spec.id,
+            overload_control: spec.has_overload_control(),
             name: spec.name,
             algorithm: spec.algorithm,
             plan: Plan::new(spec.algorithm, &destinations, &spec.report),

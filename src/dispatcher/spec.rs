@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::net::SocketAddr;
 
 use super::evidence::PassiveSpec;
+use super::overload::OverloadBounds;
 use super::report::ReportSpec;
 
 /// A set's number, as operators and Kamailio's files write it.
@@ -86,6 +87,8 @@ pub enum LoadChoice {
 pub enum Algorithm {
     /// Each in turn; exact over all shards (Kamailio 4).
     RoundRobin,
+    /// Round robin in a set that has overload control (Kamailio 64).
+    RoundRobinOverload,
     /// Uniformly at random (Kamailio 6).
     Random,
     /// Highest `priority` first, ties in file order (Kamailio 8).
@@ -145,6 +148,8 @@ pub struct DestinationSpec {
     pub attrs: String,
     /// How it is probed where that differs from the process-wide settings.
     pub probe: ProbeSpec,
+    /// What its reported loss counts for, where the set has overload control.
+    pub overload: OverloadBounds,
 }
 
 /// How one destination is probed; what is `None` is as the process-wide settings say.
@@ -191,6 +196,7 @@ impl DestinationSpec {
             inactive: false,
             attrs: String::new(),
             probe: ProbeSpec::default(),
+            overload: OverloadBounds::default(),
         }
     }
 }
@@ -237,6 +243,8 @@ pub struct SetSpec {
     pub passive: PassiveSpec,
     /// What is made of the load that destinations report.
     pub report: ReportSpec,
+    /// Whether overload control (RFC 7339, RFC 7415) is offered to its destinations and what they report is obeyed.
+    pub overload_control: bool,
 }
 
 impl SetSpec {
@@ -259,7 +267,15 @@ impl SetSpec {
             slow_start: Duration::ZERO,
             passive: PassiveSpec::default(),
             report: ReportSpec::default(),
+            overload_control: false,
         }
+    }
+}
+
+impl SetSpec {
+    /// Whether it says so, or its algorithm does.
+    pub(super) const fn has_overload_control(&self) -> bool {
+        self.overload_control || matches!(self.algorithm, Algorithm::RoundRobinOverload)
     }
 }
 

@@ -151,9 +151,11 @@ impl<'a> Previous<'a> {
         known.map_or_else(Position::default, |set| Arc::clone(&set.position))
     }
 
-    /// Tells the states which destinations the config disables or no longer disables, and which new ones begin inactive.
+    /// Tells the states which destinations the config disables or no longer disables, and which new ones begin inactive, and what
+    /// reports of loss count for.
     fn obey_config(&self, set: &Set, states: &States) {
         for destination in &set.destinations {
+            states.bound_overload(destination.state, destination.overload);
             if destination.inactive && self.destination(set.id, &destination.duid).is_none() {
                 states.begin_inactive(destination.state);
             }

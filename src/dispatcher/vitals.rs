@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use super::events::Why;
 use super::evidence::EvidenceCells;
 use super::latency::LatencyCells;
+use super::overload::OverloadCells;
 use super::report::ReportCells;
 use super::state::{StateIndex, States};
 
@@ -14,6 +15,7 @@ pub(super) struct Vitals {
     pub(super) latency: LatencyCells,
     pub(super) evidence: EvidenceCells,
     pub(super) report: ReportCells,
+    pub(super) overload: OverloadCells,
     /// [`Why`] of the last change of standing.
     why: AtomicU64,
 }
@@ -24,6 +26,7 @@ impl Vitals {
         self.latency.reset();
         self.evidence.reset();
         self.report.reset();
+        self.overload.reset();
         self.why.store(0, Ordering::Relaxed);
     }
 

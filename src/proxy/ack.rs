@@ -55,7 +55,7 @@ impl Proxy {
         };
         let received = self.keys.hash((message.text(incoming.via.branch), message.call_id(), message.head.cseq_number));
         let branch = self.keys.stateless_branch(received, self.fingerprint(incoming));
-        let parts = Parts { branch: &branch, socket, cookie: None, target: None, attrs: None };
+        let parts = Parts { branch: &branch, socket, cookie: None, target: None, attrs: None, overload_control: false };
         turn.out.push(socket, hop.address, |arena| self.write_request(incoming, plan, &parts, arena));
     }
 

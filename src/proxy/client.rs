@@ -34,10 +34,15 @@ impl Proxy {
             self.stats.refused_full += 1;
             return Err(NotStarted);
         }
-        let token = self.load_of(turn, server, incoming.method, hop)?;
         let set = self.set_of(turn, server).filter(|_| hop.destination.is_some());
+        let overload_control = set.is_some_and(|set| set.overload_control);
+        if overload_control {
+            self.heed_overload(turn, server, incoming, hop)?;
+        }
+        let token = self.load_of(turn, server, incoming.method, hop)?;
         let mut client = self.new_client(turn, server, incoming.method, hop, socket);
         client.token = token;
+        client.overload_control = overload_control;
         client.deadlines.answer_at = set.map_or(NEVER, |set| turn.now + set.answer_timeout);
         let Some(id) = self.clients.insert(client) else { return Err(NotStarted) };
         let branch = self.keys.branch(id, self.fingerprint(incoming));
@@ -50,7 +55,7 @@ impl Proxy {
             target = set.rewrite_uri.then_some(destination.uri.as_bytes());
             attrs = set.attrs_header.zip(Some(destination.attrs.as_str()).filter(|attrs| !attrs.is_empty()));
         }
-        let parts = Parts { branch: &branch, socket, cookie, target, attrs };
+        let parts = Parts { branch: &branch, socket, cookie, target, attrs, overload_control };
         let bytes = turn.out.push(socket, hop.address, |arena| self.write_request(incoming, plan, &parts, arena));
         let Some(sent) = self.buffers.store(bytes) else {
             turn.out.unpush();
@@ -129,6 +134,7 @@ impl Proxy {
             token: None,
             cancel: Cancel::No,
             is_pending: true,
+            overload_control: false,
             sent_at: turn.now,
             deadlines,
         }

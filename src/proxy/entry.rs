@@ -222,6 +222,8 @@ pub(crate) struct Client {
     pub(crate) cancel: Cancel,
     /// Whether its final response is still waited for before the context may go on: not after it was given up.
     pub(crate) is_pending: bool,
+    /// Whether it offers overload control, so that its responses may report overload (RFC 7339).
+    pub(crate) overload_control: bool,
     /// When it was sent first.
     pub(crate) sent_at: Instant,
     pub(crate) deadlines: Deadlines,

@@ -10,6 +10,7 @@ use super::entry::{Cancel, ResponseContext};
 use super::evidence;
 use super::forward::Hop;
 use super::hash_key::hash_key;
+use super::overload::goes_first;
 use super::request::Incoming;
 use super::route::Plan;
 use super::slab::Id;
@@ -53,7 +54,7 @@ impl Proxy {
     fn select(&mut self, turn: &Turn<'_>, incoming: &Incoming<'_>, plan: &Plan, set: &Set, targets: &mut Targets) {
         let Self { random, scratch, .. } = self;
         let (hash_key, hash_host) = hash_key(set.algorithm, incoming, plan, scratch).parts();
-        let input = Input { hash_key, hash_host, now: turn.now };
+        let input = Input { hash_key, hash_host, now: turn.now, prioritized: goes_first(set, incoming) };
         set.select(turn.policy.table.states(), &input, random, targets);
     }
 

@@ -2,6 +2,7 @@
 
 use super::Proxy;
 use super::branch::{BranchText, CookieText};
+use super::overload::OFFER;
 use super::request::Incoming;
 use super::route::Plan;
 use super::settings::SocketId;
@@ -45,6 +46,8 @@ pub(super) struct Parts<'a> {
     pub(super) target: Option<&'a [u8]>,
     /// A header line for the destination, with its attrs.
     pub(super) attrs: Option<(HeaderName, &'a str)>,
+    /// Whether overload control is offered to the destination.
+    pub(super) overload_control: bool,
 }
 
 impl Proxy {
@@ -112,8 +115,16 @@ impl Proxy {
         self.splice.replace_with(Span { start: at, end: at }, |lines| {
             lines.extend_from_slice(via);
             lines.extend_from_slice(parts.branch);
+            if parts.overload_control {
+                lines.extend_from_slice(OFFER);
+            }
             lines.extend_from_slice(b"\r\n");
         });
+        if parts.overload_control {
+            // RFC 7339 §5.6: what the one before us offers is between the two of us.
+            let bytes = incoming.message.bytes;
+            incoming.via.overload_spans(bytes).for_each(|span| self.splice.remove(span));
+        }
     }
 
     /// Our Record-Route above all headers, and what is missing (RFC 3261 §16.6 items 3, 4; RFC 5393 §5.3.3).

@@ -129,12 +129,13 @@ impl Proxy {
     fn send_own(&mut self, turn: &mut Turn<'_>, leg: Id, end: End, method: Method) -> bool {
         let Some(ends) = self.ends.get(leg) else { return false };
         let address = ends.next_hop(end).filter(|address| may_be_target(*address));
-        let way = address.and_then(|address| Some((address, self.names.outgoing(ends.known(end).socket, address)?)));
+        let way = address.and_then(|address| Some((address, self.names.outgoing(ends.known(end).socket, &address)?)));
         let Some((address, socket)) = way else {
             self.stats.unresolvable += 1;
             return false;
         };
-        let mut client = self.new_client(turn, Id::NOBODY, method, Hop { address, destination: None }, socket);
+        let mut client =
+            self.new_client(turn, Id::NOBODY, method, Hop { address, destination: None, socket: None }, socket);
         let (name, purpose, more) = match method {
             Method::Bye => (&b"BYE"[..], Purpose::Bye, 1),
             _ => (&b"OPTIONS"[..], Purpose::Keepalive(leg, end), 0),

@@ -32,6 +32,7 @@ mod hash_key;
 mod keepalive;
 mod names;
 mod outbox;
+mod overload;
 mod owner;
 mod reject;
 mod request;
@@ -154,7 +155,7 @@ impl Proxy {
         }
         match message.head.start {
             Start::Request(method) => self.request(&mut turn, &message, method, datagram),
-            Start::Response(status) => self.response(&mut turn, &message, status),
+            Start::Response(status) => self.response(&mut turn, &message, status, datagram.source),
             // A message without defect has a start line; the defect table has the others.
             Start::Noise => {}
         }

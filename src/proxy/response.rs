@@ -7,6 +7,7 @@ use super::transaction::{Actions, ClientEvent};
 use super::{Proxy, Turn};
 use crate::sip::{Message, Span, Status, Via, fields_in, header_is};
 use memchr::memchr2_iter;
+use std::net::SocketAddr;
 
 /// A response of one of our branches.
 pub(super) struct Answer<'a> {
@@ -14,10 +15,12 @@ pub(super) struct Answer<'a> {
     pub(super) status: Status,
     /// Its top Via, which is ours.
     pub(super) via: Via,
+    /// Where it came from.
+    pub(super) source: SocketAddr,
 }
 
 impl Proxy {
-    pub(super) fn response(&mut self, turn: &mut Turn<'_>, message: &Message<'_>, status: Status) {
+    pub(super) fn response(&mut self, turn: &mut Turn<'_>, message: &Message<'_>, status: Status, source: SocketAddr) {
         self.stats.responses += 1;
         let Ok(via) = message.top_via() else {
             self.defects.0[crate::sip::Defect::Via as usize] += 1;
@@ -39,7 +42,7 @@ impl Proxy {
             self.stats.stray_responses += 1;
             return;
         }
-        self.client_response(turn, id, &Answer { message, status, via });
+        self.client_response(turn, id, &Answer { message, status, via, source });
     }
 
     /// RFC 3261 §17.1.3: the client transaction with this branch and the method in CSeq.
@@ -64,6 +67,9 @@ impl Proxy {
             _ => ClientEvent::Failure,
         };
         self.note_first(turn, id, answer.status);
+        if self.clients.get(id).is_some_and(|client| client.overload_control) {
+            self.note_overload(turn, id, answer);
+        }
         // Late and repeated responses that the state does not expect end here.
         let Some(actions) = self.client_event(turn, id, event) else { return };
         if actions.has(Actions::ACK) {

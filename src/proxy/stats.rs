@@ -50,7 +50,7 @@ counters! {
         refused_draining,
         /// Requests whose set had no destination available.
         no_destination,
-        /// Calls refused because no target had room for them: `maxload` or calls per second.
+        /// Calls refused because no target had room for them: `maxload`, calls per second or overload control.
         no_room,
         /// Requests that went on to the fallback of their set.
         fallbacks,

@@ -17,6 +17,7 @@ mod load;
 mod more_a;
 mod more_b;
 mod non_invite_transactions;
+mod overload;
 mod own_replies;
 mod reading;
 mod responses;

@@ -2,7 +2,7 @@
 
 use super::list_file::{ListSet, ListSurroundings};
 use super::*;
-use crate::dispatcher::{Algorithm, DestinationSpec, LoadChoice, SetSpec};
+use crate::dispatcher::{Algorithm, DestinationSpec, LoadChoice, OverloadBounds, SetSpec};
 use crate::proxy::settings::Listen;
 use proptest::prelude::*;
 
@@ -108,7 +108,13 @@ const ODD: &[(&str, usize, &str)] = &[
         "l:1: warning: attrs.obproxy: found obproxy, which is kept but has no effect here yet (and 1 times more below), allowed: \
          none needed where the default of Kamailio would do\n\
          l:2: warning: attrs: found the unknown attribute \"wieght\", which is kept, allowed: duid, maxload, weight, rweight, \
-         socket, sockname, ping_socket, ping_from (did you mean \"weight\"?)",
+         socket, sockname, ping_socket, ping_from, ocmin, ocmax, ocrate (did you mean \"weight\"?)",
+    ),
+    (
+        "1 sip:127.0.0.11 0 0 ocmin=30;ocmax=20;ocrate=101",
+        1,
+        "l:1: warning: attrs.ocmin: found 30, which counts as 20, allowed: at most ocmax\n\
+         l:1: warning: attrs.ocrate: found \"101\", which is not used, allowed: 0 to 100",
     ),
     (
         "1 sip:127.0.0.11 66 0 maxload=-1",
@@ -172,6 +178,13 @@ fn flags_priority_and_attributes_become_fields() {
             with(|spec| {
                 (spec.maxload, spec.attrs) = (9, "maxload=9;ping_from=sip:p@h".into());
                 spec.probe.from = Some("sip:p@h".into());
+            }),
+        ),
+        (
+            "0 0 ocmin=5;ocmax=80;OCRATE=20",
+            with(|spec| {
+                spec.overload = OverloadBounds { ocmin: 5, ocmax: 80, ocrate: 20 };
+                spec.attrs = "ocmin=5;ocmax=80;OCRATE=20".into();
             }),
         ),
     ] {
@@ -333,6 +346,26 @@ fn a_list_of_ten_thousand_lines_is_read_whole_and_its_toml_means_the_same() {
     assert_eq!(same(&sets), same_of(&convert::to_toml(&list, "l").unwrap()));
 }
 
+#[test]
+fn what_destinations_say_of_overload_is_told_where_their_set_has_no_overload_control() {
+    let list = "1 sip:127.0.0.11 0 0 ocmin=10\n1 sip:127.0.0.12 0 0 ocmax=90\n1 sip:127.0.0.13 0 0 ocmin=0;ocmax=100\n";
+    let told = |text: &str| {
+        let config = parse_beside_list(&format!("{LISTEN}dispatcher_list = \"l\"\n{text}"), list).unwrap();
+        (config.warnings.to_string(), config.sets[0].overload_control)
+    };
+    let alone = "f:1: warning: found 2 destinations with ocmin, ocmax or ocrate in set 1 of l, allowed: a [[set]] with id = 1 and \
+                 overload_control = true";
+    assert_eq!(told(""), (alone.into(), false));
+    let off = "f:3: warning: set[0]: found 2 destinations with ocmin, ocmax or ocrate, which count for nothing without overload \
+               control, allowed: overload_control = true";
+    assert_eq!(told("[[set]]\nid = 1\n"), (off.into(), false));
+    assert_eq!(told("[[set]]\nid = 1\nalgorithm = 64\n"), (String::new(), true));
+    assert_eq!(told("[[set]]\nid = 1\noverload_control = true\n"), (String::new(), true));
+    let toml = convert::to_toml(list, "l").unwrap();
+    assert!(toml.contains("# To be changed: \"round-robin-overload\" if that is 64;"), "{toml}");
+    assert!(toml.contains("{ uri = \"sip:127.0.0.12\", ocmax = 90, attrs = \"ocmax=90\" }"), "{toml}");
+}
+
 fn same(sets: &[ListSet]) -> Vec<SetSpec> {
     sets.iter().map(|set| SetSpec::new(set.id, Algorithm::RoundRobin, set.destinations.clone())).collect()
 }
@@ -352,7 +385,7 @@ fn line() -> impl Strategy<Value = String> {
     ];
     let attr = "(duid=[a-c]|weight=[0-9]{1,3}|rweight=[0-9]{1,6}|maxload=-?[0-9]{1,4}|ping_from=sip:a@b\
                 |(ping_)?socket=(udp:)?(127.0.0.[7-9]|\\[::[1-2]\\])(:507[7-8])?|sockname=[a-b]|ping_socket=[b-c]|socket=udp:h\
-                |x=\"[a-z;\\\\]*\"|[!-~]{1,8})";
+                |oc(min|max|rate)=[0-9]{1,3}|x=\"[a-z;\\\\]*\"|[!-~]{1,8})";
     let attrs = proptest::collection::vec(attr, 0..4).prop_map(|attrs| attrs.join(";"));
     let columns = (0_u8..4, uri, "(|0|[0-9]{1,2}|0x[0-9a-f]{1,2}|-1)", "(|0|[0-9]{1,2})", attrs, "(|#.*|;| .*)");
     let usual = columns

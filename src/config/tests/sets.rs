@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::dispatcher::{Algorithm, DestinationSpec, FailoverCodes, HashInput, HashKind, HeaderName, LoadChoice};
-use crate::dispatcher::{ProbeSpec, SetSpec};
+use crate::dispatcher::{OverloadBounds, ProbeSpec, SetSpec};
 use crate::limits;
 
 /// A destination list and what is said about it.
@@ -100,6 +100,13 @@ fn how_a_destination_is_probed_is_checked() {
             "f:4: set[0].destinations[0].ping_from: found \"<sip:a>\", allowed: a SIP URI without < and >, like \
              sip:siplane@example.com",
         ),
+        ("ocmin = 101", "f:4: set[0].destinations[0].ocmin: found 101, allowed: 0 to 100"),
+        ("ocmax = \"all\"", "f:4: set[0].destinations[0].ocmax: found \"all\", allowed: 0 to 100"),
+        (
+            "ocrate = 20",
+            "f:2: warning: set[0]: found 1 destinations with ocmin, ocmax or ocrate, which count for nothing without overload \
+             control, allowed: overload_control = true",
+        ),
         (
             "attrs = \"a\\r\\nX: y\"",
             "f:4: set[0].destinations[0].attrs: found \"a\\r\\nX: y\", allowed: a text on one line, at most 4096 bytes, like \
@@ -124,7 +131,7 @@ const SET_CASES: &[(&str, &str)] = &[
         "algorithm = 16",
         "f:5: set[0].algorithm: found 16, allowed: of Kamailio's numbers 0 (hash-call-id), 1 (hash-from-uri), 2 (hash-to-uri), \
              3 (hash-request-uri), 4 (round-robin), 5 (hash-auth-user), 6 (random), 8 (priority), 9 (weight), 10 (call-load), \
-             11 (relative-weight), 14 (round-robin-or-priority), 15 (srv)",
+             11 (relative-weight), 14 (round-robin-or-priority), 15 (srv), 64 (round-robin-overload)",
     ),
     (
         "algorithm = 7",
@@ -132,10 +139,16 @@ const SET_CASES: &[(&str, &str)] = &[
              another hash",
     ),
     (
-        "algorithm = \"64\"",
-        "f:5: set[0].algorithm: found 64 (overload control in Kamailio), allowed: another algorithm: this one comes with a \
-             later version",
+        "algorithm = 64\noverload_control = false",
+        "f:6: set[0].overload_control: found false with algorithm round-robin-overload, allowed: true, or algorithm = \
+             \"round-robin\"",
     ),
+    (
+        "overload_control = true\n[[set]]\nid = 2\noverload_control = true\n\
+             destinations = [{ uri = \"sip:127.0.0.12\", ocmin = 9, ocmax = 8 }]",
+        "f:9: set[1].destinations[0].ocmax: found 8, allowed: at least ocmin (9)",
+    ),
+    ("overload_control = \"on\"", "f:5: set[0].overload_control: found \"on\", allowed: true, false"),
     (
         "algorithm = \"legacy-hash-header:a b\"",
         "f:5: set[0].algorithm: found \"legacy-hash-header:a b\", allowed: a header's name of at most 31 letters, digits and - \
@@ -143,8 +156,8 @@ const SET_CASES: &[(&str, &str)] = &[
     ),
     (
         "algorithm = \"legacy-hash-cal-id\"",
-        "f:5: set[0].algorithm: found \"legacy-hash-cal-id\", allowed: round-robin, random, priority, weight, relative-weight, \
-             call-load, call-load-two-choices, round-robin-or-priority, srv, hash-call-id, hash-from-uri, hash-to-uri, \
+        "f:5: set[0].algorithm: found \"legacy-hash-cal-id\", allowed: round-robin, round-robin-overload, random, priority, weight, \
+             relative-weight, call-load, call-load-two-choices, round-robin-or-priority, srv, hash-call-id, hash-from-uri, hash-to-uri, \
              hash-request-uri, hash-auth-user, hash-header:NAME, and legacy- before a hash (did you mean \
              \"legacy-hash-call-id\"?)",
     ),
@@ -207,6 +220,7 @@ fn algorithms_have_names_and_the_numbers_that_kamailio_gives_them() {
     let header = |name| HashInput::Header(HeaderName::new(name).unwrap());
     for (name, number, algorithm) in [
         ("round-robin", Some(4), Algorithm::RoundRobin),
+        ("round-robin-overload", Some(64), Algorithm::RoundRobinOverload),
         ("random", Some(6), Algorithm::Random),
         ("priority", Some(8), Algorithm::Priority),
         ("weight", Some(9), Algorithm::Weight),
@@ -271,9 +285,10 @@ fn all_that_a_destination_and_a_set_can_say_is_read() {
     let destination = "{ uri = \"sip:127.0.0.11\", rweight = 3, maxload = 7, calls_per_second_max = 5, last_resort = true, \
                        inactive = true, attrs = \"a=1\", probing = true, probe_interval_ms = 1000, probe_timeout_ms = 900, \
                        probe_method = \"INFO\", ping_from = \"sip:p@h\", reply_codes = [404, \"!404\", 486], probing_threshold = 4, \
-                       inactive_threshold = 5 }";
-    let text =
-        format!("{LISTEN}[[set]]\nid = 1\nrewrite_uri = true\nslow_start_s = 30\ndestinations = [{destination}]\n");
+                       inactive_threshold = 5, ocmin = 1, ocmax = 90, ocrate = 2 }";
+    let text = format!(
+        "{LISTEN}[[set]]\nid = 1\nrewrite_uri = true\noverload_control = true\nslow_start_s = 30\ndestinations = [{destination}]\n"
+    );
     let config = config(&text);
     assert_eq!(config.warnings.to_string(), "");
     let probe = ProbeSpec {
@@ -296,11 +311,13 @@ fn all_that_a_destination_and_a_set_can_say_is_read() {
         inactive: true,
         attrs: "a=1".into(),
         probe,
+        overload: OverloadBounds { ocmin: 1, ocmax: 90, ocrate: 2 },
         ..DestinationSpec::new("sip:127.0.0.11", "127.0.0.11:5060".parse().unwrap())
     };
     let destinations = vec![expected];
     let set = SetSpec {
         rewrite_uri: true,
+        overload_control: true,
         slow_start: Duration::from_secs(30),
         ..SetSpec::new(SetId(1), Algorithm::RoundRobin, destinations)
     };

@@ -10,8 +10,9 @@ use crate::limits::TARGETS_MAX;
 use crate::time::Instant;
 
 /// Every algorithm that there is.
-pub(super) const ALGORITHMS: [Algorithm; 11] = [
+pub(super) const ALGORITHMS: [Algorithm; 12] = [
     Algorithm::RoundRobin,
+    Algorithm::RoundRobinOverload,
     Algorithm::Random,
     Algorithm::Priority,
     Algorithm::Weight,
@@ -103,7 +104,8 @@ impl Bench {
     pub(super) fn select_uri(&mut self, hash_key: &[u8], hash_host: &[u8]) -> Vec<usize> {
         let mut targets = Targets::new();
         let set = self.table.set(SetId(1)).unwrap();
-        set.select(self.table.states(), &Input { hash_key, hash_host, now: self.now }, &mut self.random, &mut targets);
+        let input = Input { hash_key, hash_host, ..Input::at(self.now) };
+        set.select(self.table.states(), &input, &mut self.random, &mut targets);
         targets.iter().map(|target| self.position(*target)).collect()
     }
 
