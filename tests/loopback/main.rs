@@ -5,6 +5,7 @@
 
 mod probing;
 mod program;
+mod slow_start;
 
 use program::{SHUTDOWN_TIMEOUT, Siplane};
 use siplane::cli::demo::{Destination, DestinationReport, LoadOptions, Report, load};

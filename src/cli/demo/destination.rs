@@ -7,7 +7,7 @@
 use super::callee::Callee;
 use super::port::Port;
 use crate::limits;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use core::time::Duration;
 use std::io;
 use std::net::SocketAddr;
@@ -30,6 +30,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 pub struct Destination {
     address: SocketAddr,
     wanted: Arc<AtomicU8>,
+    invites: Arc<AtomicU64>,
     thread: Option<JoinHandle<DestinationReport>>,
 }
 
@@ -41,16 +42,24 @@ impl Destination {
     pub fn start(address: SocketAddr) -> io::Result<Self> {
         let port = Port::bind(address)?;
         let wanted = Arc::new(AtomicU8::new(RUN));
+        let invites = Arc::new(AtomicU64::new(0));
         let address = port.address();
-        let life = Life { address, wanted: Arc::clone(&wanted), callee: Callee::new(address) };
+        let callee = Callee::new(address);
+        let life = Life { address, wanted: Arc::clone(&wanted), invites: Arc::clone(&invites), callee };
         let thread = thread::Builder::new().name(format!("destination {address}")).spawn(move || life.run(port))?;
-        Ok(Self { address, wanted, thread: Some(thread) })
+        Ok(Self { address, wanted, invites, thread: Some(thread) })
     }
 
     /// Where it is reached.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// INVITEs that began a call, so far.
+    #[must_use]
+    pub fn invites(&self) -> u64 {
+        self.invites.load(Ordering::Relaxed)
     }
 
     /// It ends its calls and closes its socket.
@@ -84,6 +93,7 @@ impl Drop for Destination {
 struct Life {
     address: SocketAddr,
     wanted: Arc<AtomicU8>,
+    invites: Arc<AtomicU64>,
     callee: Callee,
 }
 
@@ -116,6 +126,7 @@ impl Life {
         let received = port.receive(buffer, wait);
         if let Some((length, source)) = received {
             self.callee.handle_datagram(Instant::now(), &buffer[..length], source);
+            self.invites.store(self.callee.report.invites, Ordering::Relaxed);
         }
         self.callee.handle_alarms(Instant::now());
         for (bytes, to) in self.callee.out.drain(..) {
