@@ -61,7 +61,10 @@ fn a_dispatcher_list_of_10_000_destinations_is_read_whole() {
         )
     };
     let list = config("10000.list", &(0..10_000).map(line).collect::<String>());
-    let text = format!("listen = [\"udp:127.0.0.1:5060\"]\ndispatcher_list = \"{}\"\n", list.display());
+    let text = format!(
+        "listen = [\"udp:127.0.0.1:5060\"]\ndispatcher_list = \"{}\"\n\n[prober]\ninterval_ms = 10000\n",
+        list.display()
+    );
     let (code, out, error) = check("10000.toml", &text);
     assert_eq!((code, error.as_str()), (Some(0), ""));
     assert_eq!(out, "FILE: ok: 1 listen addresses, 10 sets, 10000 destinations, 0 rules\n");
