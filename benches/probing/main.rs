@@ -18,8 +18,9 @@ use std::time::Duration;
 
 const DESTINATIONS: usize = 10_000;
 const INTERVAL_MS: u64 = 10_000;
-const ROUNDS: usize = 10;
-const CALLS: usize = 3_000;
+const ROUNDS: usize = 30;
+/// Of a window: short ones find the quiet moments of a shared machine.
+const CALLS: usize = 1_000;
 const CALLS_PER_SECOND: u32 = 500;
 /// Probing, window by window of a round.
 const WINDOWS: [bool; 3] = [false, true, false];
@@ -128,8 +129,18 @@ fn main() {
     for (column, name) in ["p50", "p99"].iter().enumerate() {
         for (what, window) in [("on/off", 1), ("off/off", 2)] {
             let ratios = sorted(rounds.iter().map(|round| round[window][column] / round[0][column]));
-            let median = (ratios[(ROUNDS - 1) / 2] + ratios[ROUNDS / 2]) / 2.0;
-            println!("{name} {what:<8} median {median:.2}, from {:.2} to {:.2}", ratios[0], ratios[ROUNDS - 1]);
+            let [low, median, high] = quartiles(&ratios);
+            let above = ratios.iter().filter(|ratio| **ratio > 1.0).count();
+            println!(
+                "{name} {what:<8} median {median:.2}, half of them {low:.2} to {high:.2}, {above} of {ROUNDS} above 1"
+            );
         }
+        let of = |window: usize| quartiles(&sorted(rounds.iter().map(|round| round[window][column])));
+        println!("{name} us, quartiles: off {:.0?}, on {:.0?}, off {:.0?}", of(0), of(1), of(2));
     }
+}
+
+/// Lower quartile, median, upper quartile.
+fn quartiles(sorted: &[f64]) -> [f64; 3] {
+    [1, 2, 3].map(|quarter| sorted[(sorted.len() - 1) * quarter / 4])
 }
