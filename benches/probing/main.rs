@@ -3,7 +3,8 @@
 //! `cargo bench --bench probing` (some four minutes). One shard on core 0, the prober on core 1, real sockets; a window is a new
 //! siplane and `CALLS` calls. What the calls cross is the time from INVITE to 180; the ratio of the two windows without probes is
 //! the noise that the ratio with and without them is to be held against. One socket answers for all 10,000 addresses, in
-//! the same machine, so its work is in the figures too.
+//! the same machine, so its work is in the figures too. Beside it: the processor time of the shard's thread, which depends less on who
+//! else uses the machine.
 
 #[path = "../../tests/loopback/program.rs"]
 mod program;
@@ -78,11 +79,23 @@ fn config(address: SocketAddr, destinations: &[Destination], port: u16, probing:
     )
 }
 
-/// One window: p50 and p99 from INVITE to 180, µs, and probes answered in a second.
-fn window(destinations: &[Destination], responder: &Responder, probing: bool) -> [f64; 3] {
+/// Processor time so far of the shard's thread in the child of this process, µs.
+fn shard_us() -> f64 {
+    let read = |path: String| std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let own = std::process::id();
+    let child = read(format!("/proc/self/task/{own}/children")).trim().to_owned();
+    let tasks = std::fs::read_dir(format!("/proc/{child}/task")).expect("the child's threads");
+    let mut paths = tasks.map(|task| task.expect("a thread").path().display().to_string());
+    let shard = paths.find(|path| read(format!("{path}/comm")).starts_with("shard")).expect("a shard");
+    let ns = read(format!("{shard}/schedstat")).split(' ').next().and_then(|word| word.parse::<f64>().ok());
+    ns.expect("a number") / 1_000.0
+}
+
+/// One window: p50 and p99 from INVITE to 180, µs, the shard's processor time for a call, µs, and probes answered in a second.
+fn window(destinations: &[Destination], responder: &Responder, probing: bool) -> [f64; 4] {
     let siplane = Siplane::start(address(1), |address| config(address, destinations, responder.port, probing));
     thread::sleep(Duration::from_millis(500));
-    let before = responder.answered.load(Ordering::Relaxed);
+    let (before, cpu_before) = (responder.answered.load(Ordering::Relaxed), shard_us());
     let report = load(&LoadOptions {
         proxy: siplane.address,
         source: siplane.address.ip(),
@@ -96,14 +109,14 @@ fn window(destinations: &[Destination], responder: &Responder, probing: bool) ->
         record_routed: true,
     });
     let report = report.expect("the load runs");
-    let probes = responder.answered.load(Ordering::Relaxed) - before;
+    let (probes, cpu) = (responder.answered.load(Ordering::Relaxed) - before, shard_us() - cpu_before);
     assert_eq!(report.lost(), 0, "{:?} {:?}", report.refused, report.faults);
     let expected = (CALLS as u64 * 1_000 / u64::from(CALLS_PER_SECOND)) * DESTINATIONS as u64 / INTERVAL_MS;
     assert!(!probing || probes > expected / 2, "{probes} probes answered, {expected} expected");
     assert!(probing || probes == 0, "{probes} probes without probing");
     let _ = siplane.terminate();
     let at = |quantile| report.ringing_us.value_at_quantile(quantile) as f64;
-    [at(0.5), at(0.99), probes as f64 * f64::from(CALLS_PER_SECOND) / CALLS as f64]
+    [at(0.5), at(0.99), cpu / CALLS as f64, probes as f64 * f64::from(CALLS_PER_SECOND) / CALLS as f64]
 }
 
 fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
@@ -120,13 +133,13 @@ fn main() {
         let windows = WINDOWS.map(|probing| window(&destinations, &responder, probing));
         let [off, on, again] = windows;
         println!(
-            "round {round:>2}: p50 us {:>5} {:>5} {:>5}, p99 us {:>6} {:>6} {:>6} (off, on, off), {:.0} probes/s",
-            off[0], on[0], again[0], off[1], on[1], again[1], on[2]
+            "round {round:>2}: p50 us {:>5} {:>5} {:>5}, p99 us {:>6} {:>6} {:>6} cpu us {:.0} {:.0} {:.0} (off, on, off), {:.0} probes/s",
+            off[0], on[0], again[0], off[1], on[1], again[1], off[2], on[2], again[2], on[3]
         );
         rounds.push(windows);
     }
     responder.end();
-    for (column, name) in ["p50", "p99"].iter().enumerate() {
+    for (column, name) in ["p50", "p99", "shard's time for a call"].iter().enumerate() {
         for (what, window) in [("on/off", 1), ("off/off", 2)] {
             let ratios = sorted(rounds.iter().map(|round| round[window][column] / round[0][column]));
             let [low, median, high] = quartiles(&ratios);
