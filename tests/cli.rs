@@ -49,6 +49,28 @@ fn every_problem_is_told_at_once_with_its_line_and_the_status_is_1() {
 }
 
 #[test]
+fn a_dispatcher_list_of_10_000_destinations_is_read_whole() {
+    // How long that takes is in PERF.md.
+    let line = |number: usize| {
+        let (set, high, low) = (number / 1_000 + 1, number / 250, number % 250 + 1);
+        format!(
+            "{set} sip:127.1.{high}.{low}:5060 {} {} duid=d{number};maxload=100;rack=r{}\n",
+            number % 2 * 8,
+            number % 3,
+            number % 40
+        )
+    };
+    let list = config("10000.list", &(0..10_000).map(line).collect::<String>());
+    let text = format!(
+        "listen = [\"udp:127.0.0.1:5060\"]\ndispatcher_list = \"{}\"\n\n[prober]\ninterval_ms = 10000\n",
+        list.display()
+    );
+    let (code, out, error) = check("10000.toml", &text);
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    assert_eq!(out, "FILE: ok: 1 listen addresses, 10 sets, 10000 destinations, 0 rules\n");
+}
+
+#[test]
 fn a_file_that_is_not_there_is_named() {
     let output = siplane(&["run", "--config", "not-there.toml"]);
     let error = String::from_utf8(output.stderr).expect("text");

@@ -23,6 +23,8 @@ import sys
 import tempfile
 import time
 
+from shares import shares
+
 HERE = pathlib.Path(__file__).resolve().parent
 READY_S = 10  # how long a started proxy may take to answer OPTIONS
 SETTLE_S = 6  # how long callees may take to finish their calls after the last caller has
@@ -174,16 +176,28 @@ class Stand:
         config.write_text(f'listen = ["udp:{self.subnet}.1:{self.sip_port}"]\nshards = {shards}\n\n[[set]]\nid = 1\n'
                           f'algorithm = "{algorithm}"\n{set_keys}destinations = [{", ".join(rows)}]\n')
         program = self.start(Program([self.binary, "run", "--config", config], self.folder / "proxy.log", self.folder))
-        self.wait_ready(program)
+        self.wait_ready(program, f"{self.subnet}.1")
         return program
 
-    def wait_ready(self, program):
+    def siplane(self, host, text):
+        """Starts the binary with this config, which listens on `host`, and waits until it answers."""
+        config = self.folder / f"siplane-{host}.toml"
+        config.write_text(text)
+        program = self.start(Program([self.binary, "run", "--config", config], self.folder / f"proxy-{host}.log", self.folder))
+        self.wait_ready(program, host)
+        return program
+
+    def sipp(self, scenario, name, host, options):
+        """Starts a sipp on `host`."""
+        return self.start(Sipp(self, scenario, name, host, options))
+
+    def wait_ready(self, program, proxy):
         """Sends OPTIONS until any answer comes, at most READY_S."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
             asker.bind((f"{self.subnet}.3", 0))
             asker.settimeout(0.2)
             host, port = asker.getsockname()
-            target = f"{self.subnet}.1:{self.sip_port}"
+            target = f"{proxy}:{self.sip_port}"
             deadline = time.monotonic() + READY_S
             for attempt in range(1000):
                 expect(time.monotonic() < deadline, f"the proxy did not answer OPTIONS within {READY_S} s: {program.last_words()}")
@@ -193,7 +207,7 @@ class Stand:
                            f"From: <sip:ready@{host}>;tag=r{attempt}\r\nTo: <sip:{target}>\r\nCall-ID: ready-{attempt}@{host}\r\n"
                            f"CSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n")
                 try:
-                    asker.sendto(request.encode(), (f"{self.subnet}.1", self.sip_port))
+                    asker.sendto(request.encode(), (proxy, self.sip_port))
                     if asker.recv(65535).startswith(b"SIP/2.0 "):
                         return
                 except (TimeoutError, ConnectionError):
@@ -372,6 +386,7 @@ EXPERIMENTS = {
     "busy": busy,
     "failover-503": failover_503,
     "options": options,
+    "shares": functools.partial(shares, expect=expect),
 }
 
 

@@ -6,6 +6,7 @@
 mod probing;
 mod program;
 mod reporting;
+mod slow_start;
 mod sockets;
 
 use program::{SHUTDOWN_TIMEOUT, Siplane};

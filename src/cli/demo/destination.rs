@@ -8,7 +8,7 @@ use super::callee::Callee;
 use super::port::Port;
 use crate::limits;
 use arc_swap::ArcSwap;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use core::time::Duration;
 use std::io;
 use std::net::SocketAddr;
@@ -32,6 +32,7 @@ pub struct Destination {
     address: SocketAddr,
     wanted: Arc<AtomicU8>,
     options_headers: Arc<ArcSwap<String>>,
+    invites: Arc<AtomicU64>,
     thread: Option<JoinHandle<DestinationReport>>,
 }
 
@@ -43,12 +44,13 @@ impl Destination {
     pub fn start(address: SocketAddr) -> io::Result<Self> {
         let port = Port::bind(address)?;
         let wanted = Arc::new(AtomicU8::new(RUN));
+        let invites = Arc::new(AtomicU64::new(0));
         let address = port.address();
         let callee = Callee::new(address);
         let options_headers = Arc::clone(&callee.options_headers);
-        let life = Life { address, wanted: Arc::clone(&wanted), callee };
+        let life = Life { address, wanted: Arc::clone(&wanted), invites: Arc::clone(&invites), callee };
         let thread = thread::Builder::new().name(format!("destination {address}")).spawn(move || life.run(port))?;
-        Ok(Self { address, wanted, options_headers, thread: Some(thread) })
+        Ok(Self { address, wanted, options_headers, invites, thread: Some(thread) })
     }
 
     /// Where it is reached.
@@ -60,6 +62,12 @@ impl Destination {
     /// From now on its answers to OPTIONS have this header; `name` and `value` stand there as they are.
     pub fn report(&self, name: &str, value: &str) {
         self.options_headers.store(Arc::new(format!("{name}: {value}\r\n")));
+    }
+
+    /// INVITEs that began a call, so far.
+    #[must_use]
+    pub fn invites(&self) -> u64 {
+        self.invites.load(Ordering::Relaxed)
     }
 
     /// It ends its calls and closes its socket.
@@ -93,6 +101,7 @@ impl Drop for Destination {
 struct Life {
     address: SocketAddr,
     wanted: Arc<AtomicU8>,
+    invites: Arc<AtomicU64>,
     callee: Callee,
 }
 
@@ -125,6 +134,7 @@ impl Life {
         let received = port.receive(buffer, wait);
         if let Some((length, source)) = received {
             self.callee.handle_datagram(Instant::now(), &buffer[..length], source);
+            self.invites.store(self.callee.report.invites, Ordering::Relaxed);
         }
         self.callee.handle_alarms(Instant::now());
         for (bytes, to) in self.callee.out.drain(..) {

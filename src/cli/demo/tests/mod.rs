@@ -48,6 +48,7 @@ fn caller_and_destination_get_on_without_a_proxy() {
     assert_eq!((report.fault_count, report.retransmissions, report.repeats, report.moved), (0, 0, 0, 0));
     assert_eq!(report.answered_by[&destination.address()], 60);
     assert_eq!((report.ringing_us.len(), report.setup_us.len()), (60, 60));
+    assert_eq!(destination.invites(), 60);
     let expected = DestinationReport { invites: 60, answered: 60, ended: 60, repeats: 0, strays: 0 };
     assert_eq!(destination.stop(), expected);
 }
