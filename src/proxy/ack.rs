@@ -1,6 +1,6 @@
 //! ACK: absorbed for a final response of ours or of this hop, passed on for a 2xx (RFC 3261 §17.2.1, §13; RFC 6026 §7.1).
 
-use super::forward::Parts;
+use super::forward::{Parts, breadth_of};
 use super::request::Incoming;
 use super::route::Plan;
 use super::slab::Id;
@@ -61,7 +61,14 @@ impl Proxy {
         };
         let received = self.keys.hash((message.text(incoming.via.branch), message.call_id(), message.head.cseq_number));
         let branch = self.keys.stateless_branch(received, self.fingerprint(incoming));
-        let parts = Parts { branch: &branch, socket, cookie: None, target: None, attrs: None };
+        let parts = Parts {
+            branch: &branch,
+            socket,
+            cookie: None,
+            breadth: breadth_of(incoming.message),
+            target: None,
+            attrs: None,
+        };
         turn.out.push(socket, address, |arena| self.write_request(incoming, plan, &parts, arena));
     }
 

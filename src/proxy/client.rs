@@ -2,6 +2,7 @@
 
 use super::deadlines::{Deadlines, NEVER, Owner};
 use super::entry::{Cancel, Client, ClientMachine, Purpose};
+use super::fork::Link;
 use super::forward::{Hop, Parts};
 use super::request::Incoming;
 use super::route::Plan;
@@ -50,7 +51,7 @@ impl Proxy {
             target = set.rewrite_uri.then_some(destination.uri.as_bytes());
             attrs = set.attrs_header.zip(Some(destination.attrs.as_str()).filter(|attrs| !attrs.is_empty()));
         }
-        let parts = Parts { branch: &branch, socket, cookie, target, attrs };
+        let parts = Parts { branch: &branch, socket, cookie, breadth: hop.breadth, target, attrs };
         let bytes = turn.out.push(socket, hop.address, |arena| self.write_request(incoming, plan, &parts, arena));
         let Some(sent) = self.buffers.store(bytes) else {
             turn.out.unpush();
@@ -122,6 +123,8 @@ impl Proxy {
             token: None,
             cancel: Cancel::No,
             is_pending: true,
+            breadth: hop.breadth,
+            next_branch: Link::END,
             sent_at: turn.now,
             deadlines,
         }
@@ -135,6 +138,7 @@ impl Proxy {
     }
 
     fn take_branch(&mut self, turn: &Turn<'_>, server: Id, id: Id, sent: super::buffers::Buffer) {
+        self.link_branch(server, id);
         let (Some(client), Some(server)) = (self.clients.get_mut(id), self.servers.get_mut(server)) else { return };
         client.sent = Some(sent);
         if let Some(destination) = client.destination {
@@ -142,7 +146,6 @@ impl Proxy {
             // Its place is the one before those that are still to come.
             server.context.sent |= 1 << server.context.tried.saturating_sub(1);
         }
-        server.context.branches.push(id);
         server.context.pending += 1;
         client.deadlines.file(&mut self.wheel, Owner::Client(id.index));
     }
@@ -180,8 +183,8 @@ impl Proxy {
             self.remove_client(turn, cancel);
         }
         if client.purpose == Purpose::Branch {
+            self.unlink_branch(client.server, id, client.next_branch);
             if let Some(server) = self.servers.get_mut(client.server) {
-                server.context.branches.retain(|branch| *branch != id);
                 server.context.pending -= u8::from(client.is_pending);
             }
             self.settle_server(turn, client.server);
@@ -212,7 +215,7 @@ impl Proxy {
         let Some(client) = self.clients.get(invite) else { return };
         let Some(sent) = &client.sent else { return };
         let (server, address, socket) = (client.server, client.address, client.socket);
-        let hop = Hop { address, destination: None };
+        let hop = Hop { address, destination: None, breadth: 0 };
         // RFC 3261 §9.1: same address, port and branch as the INVITE.
         let bytes = turn.out.push(socket, address, |arena| {
             let sent = scan(sent);

@@ -1,7 +1,7 @@
 //! A request comes in: retransmission, CANCEL, ACK, or a new one that is checked, routed and forwarded.
 
 use super::failover::Choice;
-use super::forward::Hop;
+use super::forward::{Hop, breadth_of};
 use super::route::Plan;
 use super::rules::Facts;
 use super::settings::{Action, PreloadedRoute, SocketId};
@@ -193,7 +193,8 @@ impl Proxy {
         }
     }
 
-    /// A new request for a set: the whole target set at once, then the first branch (RFC 3261 §16.6).
+    /// A new request for a set: the whole target set at once, then the first branch, or as many as the set has at once (RFC 3261
+    /// §16.6).
     fn dispatch(&mut self, turn: &mut Turn<'_>, incoming: &Incoming<'_>, plan: &Plan, key: u64, set: &Set) {
         let choice = self.choose(turn, incoming, plan, set);
         if choice.targets.is_empty() {
@@ -201,14 +202,21 @@ impl Proxy {
             return self.refuse_for_now(turn, incoming, choice.set.retry_after_s);
         }
         let Some(id) = self.open(turn, incoming, plan, key, Some(&choice)) else { return };
-        let hop = self.next_target(turn, id);
+        if choice.set.branches_max > 1 {
+            if !self.start_targets(turn, id, incoming, plan, None) {
+                self.advance(turn, id, true);
+            }
+            return;
+        }
+        let hop = self.next_target(turn, id, breadth_of(incoming.message));
         self.first_branch(turn, id, incoming, plan, hop);
     }
 
     /// A request whose next hop is known: in-dialog, or with a Route of its own.
     fn relay(&mut self, turn: &mut Turn<'_>, incoming: &Incoming<'_>, plan: &Plan, key: u64, address: SocketAddr) {
         let Some(id) = self.open(turn, incoming, plan, key, None) else { return };
-        self.first_branch(turn, id, incoming, plan, Some(Hop { address, destination: None }));
+        let hop = Hop { address, destination: None, breadth: breadth_of(incoming.message) };
+        self.first_branch(turn, id, incoming, plan, Some(hop));
     }
 
     fn first_branch(&mut self, turn: &mut Turn<'_>, id: Id, incoming: &Incoming<'_>, plan: &Plan, hop: Option<Hop>) {

@@ -17,6 +17,7 @@ mod more_a;
 mod more_b;
 mod non_invite_transactions;
 mod own_replies;
+mod parallel;
 mod reading;
 mod responses;
 mod room;

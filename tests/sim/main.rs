@@ -51,6 +51,7 @@ fn random_worlds_keep_every_rule_and_lose_no_call() {
         all.answered += tally.answered;
         all.failovers += tally.failovers;
         all.fallbacks += tally.fallbacks;
+        all.forks += tally.forks;
         all.timer_c += tally.timer_c;
         all.quiet_moments += tally.quiet_moments;
     }
@@ -59,6 +60,6 @@ fn random_worlds_keep_every_rule_and_lose_no_call() {
     // The worlds try what they are for.
     if number("SIM_SEEDS").is_none() {
         assert!(all.answered > all.calls / 4 && all.failovers > all.calls / 10, "{all:?}");
-        assert!(all.timer_c > 0 && all.fallbacks > 100 && all.quiet_moments > 20, "{all:?}");
+        assert!(all.timer_c > 0 && all.fallbacks > 100 && all.forks > 500 && all.quiet_moments > 20, "{all:?}");
     }
 }

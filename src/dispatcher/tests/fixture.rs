@@ -10,10 +10,11 @@ use crate::limits::TARGETS_MAX;
 use crate::time::Instant;
 
 /// Every algorithm that there is.
-pub(super) const ALGORITHMS: [Algorithm; 11] = [
+pub(super) const ALGORITHMS: [Algorithm; 12] = [
     Algorithm::RoundRobin,
     Algorithm::Random,
     Algorithm::Priority,
+    Algorithm::Parallel,
     Algorithm::Weight,
     Algorithm::RelativeWeight,
     Algorithm::CallLoad(LoadChoice::Exact),
