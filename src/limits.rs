@@ -32,6 +32,9 @@ pub const TARGETS_MAX: usize = 16;
 /// its load in the dialog.
 pub const BRANCHES_MAX: usize = 8;
 
+/// Branches of one request that run at once in a set of `parallel`, by default.
+pub const BRANCHES_DEFAULT: usize = 4;
+
 /// Sets that one request may fall through; a config error beyond it.
 pub const CHAIN_MAX: usize = 8;
 

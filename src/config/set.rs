@@ -4,9 +4,7 @@ use super::list_file::ListSet;
 use super::passive;
 use super::reader::{Item, Section};
 use super::{ProberSettings, algorithm, chain, codes, destination};
-use crate::dispatcher::{
-    Algorithm, BRANCHES_DEFAULT, DestinationSpec, Exhausted, FailoverCodes, HeaderName, SetId, SetSpec,
-};
+use crate::dispatcher::{Algorithm, DestinationSpec, Exhausted, FailoverCodes, HeaderName, SetId, SetSpec};
 use crate::limits;
 use crate::proxy::settings::{Listen, Timers};
 use core::time::Duration;
@@ -262,13 +260,13 @@ fn failover_codes(section: &mut Section<'_>) -> FailoverCodes {
 /// A key of `parallel` alone: any other algorithm tries one destination after the other.
 fn branches_max(section: &mut Section<'_>, algorithm: Option<Algorithm>) -> usize {
     let Some(item) = section.item("branches_max") else {
-        return BRANCHES_DEFAULT;
+        return limits::BRANCHES_DEFAULT;
     };
     // One that could not be read may be meant for it.
     if algorithm.is_some_and(|algorithm| algorithm != Algorithm::Parallel) {
         item.refuse_because(item.shown(), "no branches_max, or algorithm = \"parallel\"");
     }
-    item.number(1..=limits::BRANCHES_MAX as i64, "").unwrap_or(BRANCHES_DEFAULT)
+    item.number(1..=limits::BRANCHES_MAX as i64, "").unwrap_or(limits::BRANCHES_DEFAULT)
 }
 
 fn answer_timeout(section: &mut Section<'_>, timers: &Timers) -> Duration {

@@ -65,7 +65,6 @@ pub use load::{LoadToken, leaked_tokens};
 pub use random::Random;
 pub use select::Input;
 pub use set::{Destination, Set};
-pub(crate) use spec::BRANCHES_DEFAULT;
 pub use spec::{Algorithm, DestinationSpec, Exhausted, FailoverCodes, HashInput, HashKind, HeaderName, LoadChoice};
 pub use spec::{ProbeSpec, SetId, SetSpec};
 pub use standing::{Admin, Health};

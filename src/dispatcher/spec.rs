@@ -5,9 +5,6 @@ use std::net::SocketAddr;
 
 use super::evidence::PassiveSpec;
 
-/// Targets that get a request at once under [`Algorithm::Parallel`] unless told otherwise.
-pub(crate) const BRANCHES_DEFAULT: usize = 4;
-
 /// A set's number, as operators and Kamailio's files write it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SetId(pub u32);
@@ -240,7 +237,7 @@ impl SetSpec {
             destinations,
             failover_codes: FailoverCodes::standard(),
             failover_limit: 4,
-            branches_max: BRANCHES_DEFAULT,
+            branches_max: crate::limits::BRANCHES_DEFAULT,
             answer_timeout: Duration::from_secs(2),
             exhausted: Exhausted::BestResponse,
             retry_after_s: 0,

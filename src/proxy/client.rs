@@ -138,16 +138,21 @@ impl Proxy {
     }
 
     fn take_branch(&mut self, turn: &Turn<'_>, server: Id, id: Id, sent: super::buffers::Buffer) {
-        self.link_branch(server, id);
-        let (Some(client), Some(server)) = (self.clients.get_mut(id), self.servers.get_mut(server)) else { return };
+        let (Some(client), Some(context)) = (self.clients.get_mut(id), self.servers.get_mut(server)) else { return };
+        let context = &mut context.context;
         client.sent = Some(sent);
         if let Some(destination) = client.destination {
             turn.policy.table.states().count_selected(destination.state());
             // Its place is the one before those that are still to come.
-            server.context.sent |= 1 << server.context.tried.saturating_sub(1);
+            context.sent |= 1 << context.tried.saturating_sub(1);
         }
-        server.context.pending += 1;
+        context.pending += 1;
         client.deadlines.file(&mut self.wheel, Owner::Client(id.index));
+        if context.branches.is_end() {
+            context.branches = Link::to(id);
+        } else {
+            self.link_branch(server, id);
+        }
     }
 
     /// Takes a step; what the tables want done beyond timers and retransmissions is given back.

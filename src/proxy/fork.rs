@@ -27,8 +27,13 @@ impl Link {
     /// The end; at the start of a list: it is empty.
     pub(crate) const END: Self = Self(NONE);
 
-    pub(crate) fn is_end(self) -> bool {
-        self == Self::END
+    /// To a branch that is alive.
+    pub(crate) const fn to(id: Id) -> Self {
+        Self(id.index)
+    }
+
+    pub(crate) const fn is_end(self) -> bool {
+        self.0 == NONE
     }
 }
 
@@ -39,6 +44,14 @@ impl Default for Link {
 }
 
 impl Proxy {
+    /// [`Proxy::start_targets`] for a new request of a set that has several branches at once.
+    #[cold]
+    pub(super) fn fork(&mut self, turn: &mut Turn<'_>, server: Id, incoming: &Incoming<'_>, plan: &Plan) {
+        if !self.start_targets(turn, server, incoming, plan, None) {
+            self.advance(turn, server, true);
+        }
+    }
+
     /// Starts a branch to each of the next targets while more may run; whether any was started. `leaving`: a branch that is given
     /// up for it, and counts as gone.
     pub(super) fn start_targets(
@@ -90,32 +103,28 @@ impl Proxy {
         at(&self.clients, link).map(|(id, client)| (id, client.next_branch))
     }
 
-    /// Puts branch `id` at the end of the list of `server`.
+    /// Puts branch `id` at the end of the list of `server`, which has others.
+    #[cold]
     pub(super) fn link_branch(&mut self, server: Id, id: Id) {
-        let Some(context) = self.servers.get_mut(server).map(|server| &mut server.context) else { return };
-        if context.branches.is_end() {
-            context.branches = Link(id.index);
-            return;
-        }
-        let mut last = context.branches;
+        let Some(mut last) = self.servers.get(server).map(|server| server.context.branches) else { return };
         while let Some((_, client)) = at(&self.clients, last)
             && !client.next_branch.is_end()
         {
             last = client.next_branch;
         }
-        self.relink(last, Link(id.index));
+        self.relink(last, Link::to(id));
     }
 
     /// Takes branch `id`, which is gone and had `behind` behind it, out of the list of `server`.
     pub(super) fn unlink_branch(&mut self, server: Id, id: Id, behind: Link) {
         let Some(context) = self.servers.get_mut(server).map(|server| &mut server.context) else { return };
-        if context.branches == Link(id.index) {
+        if context.branches == Link::to(id) {
             context.branches = behind;
             return;
         }
         let mut before = context.branches;
         while let Some((_, client)) = at(&self.clients, before) {
-            if client.next_branch == Link(id.index) {
+            if client.next_branch == Link::to(id) {
                 return self.relink(before, behind);
             }
             before = client.next_branch;

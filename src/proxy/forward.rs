@@ -124,8 +124,11 @@ impl Proxy {
                 // RFC 3261 §16.6 item 3: 70 when absent.
                 lines.extend_from_slice(b"Max-Forwards: 70\r\n");
             }
-            if !head.max_breadth.is_set() {
-                // RFC 5393 §5.3.3: its share of 60 when absent.
+            // RFC 5393 §5.3.3: 60 when absent, and of several branches a share of it.
+            if !head.max_breadth.is_set() && u32::from(parts.breadth) == limits::BREADTH_MAX {
+                const _: () = assert!(limits::BREADTH_MAX == 60);
+                lines.extend_from_slice(b"Max-Breadth: 60\r\n");
+            } else if !head.max_breadth.is_set() {
                 lines.extend_from_slice(b"Max-Breadth: ");
                 push_number(parts.breadth.into(), lines);
                 lines.extend_from_slice(b"\r\n");

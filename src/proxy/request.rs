@@ -203,10 +203,7 @@ impl Proxy {
         }
         let Some(id) = self.open(turn, incoming, plan, key, Some(&choice)) else { return };
         if choice.set.branches_max > 1 {
-            if !self.start_targets(turn, id, incoming, plan, None) {
-                self.advance(turn, id, true);
-            }
-            return;
+            return self.fork(turn, id, incoming, plan);
         }
         let hop = self.next_target(turn, id, breadth_of(incoming.message));
         self.first_branch(turn, id, incoming, plan, hop);
