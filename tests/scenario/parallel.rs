@@ -330,6 +330,43 @@ fn a_silent_branch_makes_room_after_the_answer_timeout() {
     ends_clean(world);
 }
 
+// A call that was refused does not wait for a silent branch longer than for the set's answer time-out.
+#[test]
+fn a_refused_call_gives_a_silent_branch_up_after_the_answer_timeout() {
+    let mut world = forking(3, 2, |_| {});
+    let branches = fork(&mut world, 2);
+    refuses(&mut world, &branches[1], "486 Busy Here");
+    world.nothing_left();
+    world.wait_ms(1_900);
+    [(); 2].iter().for_each(|()| drop(world.sent(FIRST, "INVITE")));
+    world.nothing_left();
+    world.wait_ms(200);
+    let busy = fails_with(&mut world, "486");
+    about(&[busy.at.as_millis() as u64], &[2_000]);
+    // RFC 3261 §9.1: it shows life: it is cancelled.
+    says(&mut world, &branches[0], "180 Ringing");
+    is_cancelled(&mut world, &branches[0]);
+    ends_clean(world);
+}
+
+// A shard's table of client transactions is full: the call begins with the branches that there is room for, and says so.
+#[test]
+fn with_a_full_table_a_call_begins_with_fewer_branches() {
+    let mut settings = settings();
+    settings.transactions_max = 1;
+    let set = SetSpec { branches_max: 3, ..set(Algorithm::Parallel, &DESTINATIONS) };
+    let mut world = World::with(settings, vec![set], vec![]);
+    let branches = fork(&mut world, 2);
+    assert_eq!((stats(&world).refused_full, loads(&world)), (1, vec![1, 1, 0]));
+    rings(&mut world, &branches[1]);
+    says(&mut world, &branches[0], "200 OK");
+    world.sent(CALLER, "SIP/2.0 200");
+    is_cancelled(&mut world, &branches[1]);
+    world.wait_ms(33_000);
+    hang_up(&mut world, &branches[0], &tag(&branches[0]));
+    ends_clean(world);
+}
+
 // The last hope is waited for: a silent branch may answer until Timer B when nothing runs beside it.
 #[test]
 fn the_last_silent_branch_is_waited_for_until_timer_b() {
@@ -489,7 +526,7 @@ fn losing_is_no_evidence() {
 /// Final answers that count, of each destination.
 fn answers(world: &World) -> Vec<u64> {
     let states = world.policy.table.states();
-    world.policy.table.sets()[0].destinations.iter().map(|it| states.evidence(it.state).answers.into()).collect()
+    world.policy.table.sets()[0].destinations.iter().map(|it| states.evidence(it.state).answers).collect()
 }
 
 // But a destination that never said anything until Timer B is dead, whoever won.
