@@ -150,7 +150,7 @@ const SET_CASES: &[(&str, &str)] = &[
     (
         "algorithm = \"legacy-hash-cal-id\"",
         "f:5: set[0].algorithm: found \"legacy-hash-cal-id\", allowed: round-robin, random, priority, weight, relative-weight, \
-             call-load, call-load-two-choices, round-robin-or-priority, srv, hash-call-id, hash-from-uri, hash-to-uri, \
+             call-load, call-load-two-choices, parallel, round-robin-or-priority, srv, hash-call-id, hash-from-uri, hash-to-uri, \
              hash-request-uri, hash-auth-user, hash-header:NAME, and legacy- before a hash (did you mean \
              \"legacy-hash-call-id\"?)",
     ),
