@@ -95,7 +95,11 @@ fn churn(bench: &Bench, shard: u64, held: &[AtomicU64; 4], most: &[AtomicU64; 4]
             });
         }
     }
-    tokens.into_iter().for_each(|(_, token)| bench.states().release(token));
+    // Other shards go on: what is not counted out here would count as held there.
+    tokens.into_iter().for_each(|(position, token)| {
+        held[position].fetch_sub(1, Ordering::SeqCst);
+        bench.states().release(token);
+    });
 }
 
 #[test]
