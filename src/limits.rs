@@ -28,6 +28,13 @@ pub const DESTINATIONS_MAX: usize = 65_536;
 /// Targets that one request may try in turn; the set's `failover_limit` is at most this.
 pub const TARGETS_MAX: usize = 16;
 
+/// Branches of one request that may run at once; the set's `branches_max` is at most this, so that each may answer with a 2xx and have
+/// its load in the dialog.
+pub const BRANCHES_MAX: usize = 8;
+
+/// Branches of one request that run at once in a set of `parallel`, by default.
+pub const BRANCHES_DEFAULT: usize = 4;
+
 /// Sets that one request may fall through; a config error beyond it.
 pub const CHAIN_MAX: usize = 8;
 
@@ -37,7 +44,7 @@ pub const RULES_MAX: usize = 1_024;
 /// Server transactions (with their response contexts) of one shard, by default; beyond it: 503 to new requests.
 pub const TRANSACTIONS_DEFAULT: usize = 262_144;
 
-/// Client branches per server transaction slot that a shard provides for.
+/// Client branches per server transaction slot that a shard provides for; with all of them taken a target is passed over and counted.
 pub const BRANCHES_PER_TRANSACTION: usize = 2;
 
 /// Dialogs of one shard, by default; beyond it: 503 to new calls.
@@ -95,6 +102,7 @@ pub const EVENTS_MAX: usize = 4_096;
 const _: () = assert!(HEAD_BYTES_MAX < DATAGRAM_BYTES_MAX);
 const _: () = assert!(BATCH_DATAGRAMS.is_power_of_two());
 const _: () = assert!(TARGETS_MAX <= 32);
+const _: () = assert!(BRANCHES_MAX <= FORKS_MAX && BRANCHES_MAX <= TARGETS_MAX && BRANCHES_MAX <= BREADTH_MAX as usize);
 
 /// Calls of one run of the demo's caller; an error beyond it.
 pub const DEMO_CALLS_MAX: usize = 100_000;

@@ -4,6 +4,9 @@
 #[allow(dead_code, reason = "the benchmark uses all of it")]
 mod calls;
 
+#[path = "allocations/forks.rs"]
+mod forks;
+
 use calls::{Calls, Step};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -58,4 +61,11 @@ fn a_whole_call_allocates_nothing_once_the_tables_have_their_size() {
     let before = ALLOCATIONS.get();
     drop(std::hint::black_box(vec![0u8; 100]));
     assert_eq!(ALLOCATIONS.get() - before, 1, "the counter counts");
+}
+
+/// What `work` allocates.
+fn allocations_of(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.get();
+    work();
+    ALLOCATIONS.get() - before
 }

@@ -88,6 +88,7 @@ fn selecting_and_taking_load_allocate_nothing_whatever_is_available() {
         Algorithm::RoundRobinOverload,
         Algorithm::Random,
         Algorithm::Priority,
+        Algorithm::Parallel,
         Algorithm::Weight,
         Algorithm::RelativeWeight,
         Algorithm::CallLoad(LoadChoice::Exact),

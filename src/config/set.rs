@@ -104,8 +104,8 @@ fn refuse_too_many(root: &Section<'_>, sets: &[SetSpec]) {
 impl<'a> Reading<'a> {
     fn set(&mut self, mut section: Section<'a>, around: &Surroundings<'_>) {
         let (id, name) = identity(&mut section, &mut self.names);
-        let algorithm = section.item("algorithm").and_then(|item| algorithm::read(&item));
-        let algorithm = algorithm.unwrap_or(Algorithm::RoundRobin);
+        let read = section.item("algorithm").map_or(Some(Algorithm::RoundRobin), |item| algorithm::read(&item));
+        let algorithm = read.unwrap_or(Algorithm::RoundRobin);
         let destinations = self.destinations(&mut section, id.map(SetId), around);
         let report = report::read(&mut section, algorithm, &destinations, around);
         let overload_control = overload_control(&mut section, algorithm, &destinations);
@@ -117,6 +117,7 @@ impl<'a> Reading<'a> {
             failover_codes: failover_codes(&mut section),
             // A bound of 16 fits every integer type.
             failover_limit: section.number("failover_limit", 1..=limits::TARGETS_MAX as i64, FAILOVER_LIMIT_DEFAULT),
+            branches_max: branches_max(&mut section, read),
             answer_timeout: answer_timeout(&mut section, around.timers),
             exhausted: when_exhausted(&mut section),
             retry_after_s: section.number("retry_after_s", 0..=86_400, 0),
@@ -296,6 +297,18 @@ fn failover_codes(section: &mut Section<'_>) -> FailoverCodes {
     }
     named.into_iter().for_each(|code| codes.insert(code));
     codes
+}
+
+/// A key of `parallel` alone: any other algorithm tries one destination after the other.
+fn branches_max(section: &mut Section<'_>, algorithm: Option<Algorithm>) -> usize {
+    let Some(item) = section.item("branches_max") else {
+        return limits::BRANCHES_DEFAULT;
+    };
+    // One that could not be read may be meant for it.
+    if algorithm.is_some_and(|algorithm| algorithm != Algorithm::Parallel) {
+        item.refuse_because(item.shown(), "no branches_max, or algorithm = \"parallel\"");
+    }
+    item.number(1..=limits::BRANCHES_MAX as i64, "").unwrap_or(limits::BRANCHES_DEFAULT)
 }
 
 fn answer_timeout(section: &mut Section<'_>, timers: &Timers) -> Duration {

@@ -4,7 +4,7 @@ use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::spec::{DestinationSpec, SetId, SetSpec};
-use crate::limits::{DESTINATIONS_MAX, SETS_MAX, TARGETS_MAX};
+use crate::limits::{BRANCHES_MAX, DESTINATIONS_MAX, SETS_MAX, TARGETS_MAX};
 
 /// Why a table cannot be made.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,6 +35,13 @@ pub enum TableError {
         /// The limit that it asks for.
         limit: usize,
     },
+    /// A number of branches at once outside 1 to [`BRANCHES_MAX`].
+    BranchesMax {
+        /// The set.
+        set: SetId,
+        /// The number that it asks for.
+        count: usize,
+    },
     /// So many destinations of earlier tables still have calls that there is no state left for a new one: try again when
     /// calls have ended.
     StatesExhausted,
@@ -53,6 +60,9 @@ impl fmt::Display for TableError {
             }
             Self::FailoverLimit { set: SetId(set), limit } => {
                 write!(f, "set {set} has failover_limit {limit}, but it must be 1 to {TARGETS_MAX}")
+            }
+            Self::BranchesMax { set: SetId(set), count } => {
+                write!(f, "set {set} has branches_max {count}, but it must be 1 to {BRANCHES_MAX}")
             }
             Self::StatesExhausted => {
                 write!(f, "too many removed destinations still have calls: no state is left for a new one")
@@ -73,12 +83,15 @@ pub(super) fn check(specs: &[SetSpec]) -> Result<(), TableError> {
         return Err(TableError::TooManyDestinations { count });
     }
     let mut seen = BTreeSet::new();
-    for SetSpec { id, failover_limit, .. } in specs {
+    for SetSpec { id, failover_limit, branches_max, .. } in specs {
         if !seen.insert(*id) {
             return Err(TableError::DuplicateSet(*id));
         }
         if !(1..=TARGETS_MAX).contains(failover_limit) {
             return Err(TableError::FailoverLimit { set: *id, limit: *failover_limit });
+        }
+        if !(1..=BRANCHES_MAX).contains(branches_max) {
+            return Err(TableError::BranchesMax { set: *id, count: *branches_max });
         }
     }
     Ok(())
@@ -173,12 +186,15 @@ mod tests {
     fn a_table_that_does_not_pass_says_why() {
         let empty = |id| set(id, Algorithm::Random, Vec::new());
         let limit = |failover_limit| vec![SetSpec { failover_limit, ..empty(3) }];
+        let branches = |branches_max| vec![SetSpec { branches_max, ..empty(6) }];
         let duids = vec![set(4, Algorithm::Random, vec![named("x", 0), named("y", 1), named("x", 2)])];
         let many = vec![set(5, Algorithm::Random, vec![destination(0, 1); DESTINATIONS_MAX + 1])];
         let cases = [
             (vec![empty(1), empty(2), empty(1)], TableError::DuplicateSet(SetId(1))),
             (limit(0), TableError::FailoverLimit { set: SetId(3), limit: 0 }),
             (limit(TARGETS_MAX + 1), TableError::FailoverLimit { set: SetId(3), limit: TARGETS_MAX + 1 }),
+            (branches(0), TableError::BranchesMax { set: SetId(6), count: 0 }),
+            (branches(BRANCHES_MAX + 1), TableError::BranchesMax { set: SetId(6), count: BRANCHES_MAX + 1 }),
             (duids, TableError::DuplicateDuid { set: SetId(4), duid: "x".to_owned() }),
             (vec![empty(1); SETS_MAX + 1], TableError::TooManySets { count: SETS_MAX + 1 }),
             (many, TableError::TooManyDestinations { count: DESTINATIONS_MAX + 1 }),

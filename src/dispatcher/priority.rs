@@ -26,7 +26,9 @@ impl Ranks {
 #[cfg(test)]
 mod tests {
     use crate::dispatcher::Algorithm;
-    use crate::dispatcher::fixture::Bench;
+    use crate::dispatcher::fixture::{Bench, destination, set};
+    use crate::dispatcher::{DestinationSpec, SetSpec};
+    use proptest::prelude::*;
 
     #[test]
     fn the_highest_priority_comes_first_and_ties_are_in_file_order() {
@@ -46,6 +48,40 @@ mod tests {
         assert_eq!(firsts(&[7, 7, 7]), [0, 1, 2, 0]);
         assert_eq!(firsts(&[0, 0]), [0, 1, 0, 1]);
         assert_eq!(firsts(&[7, 8, 7]), [1, 1, 1, 1]);
+    }
+
+    proptest! {
+        // Kamailio's 12 appends every later destination, whether it is active or not.
+        #[test]
+        fn a_parallel_set_offers_those_available_and_with_room_by_priority_and_begins_with_its_number_of_branches(
+            members in prop::collection::vec((-2..3_i32, any::<bool>(), any::<bool>()), 0..20),
+            limit in 1_usize..=16,
+            branches_max in 1_usize..=8,
+        ) {
+            let destinations = members.iter().enumerate().map(|(at, (priority, _, full))| DestinationSpec {
+                priority: *priority, maxload: u32::from(*full), ..destination(at, 1)
+            });
+            let spec = set(1, Algorithm::Parallel, destinations.collect());
+            let mut bench = Bench::of(SetSpec { failover_limit: limit, branches_max, ..spec }, 1);
+            let full = |at: &usize| members[*at].2;
+            let tokens: Vec<_> = (0..members.len()).filter(full).map(|at| bench.states().take_load(bench.destination(at).state)).collect();
+            members.iter().enumerate().for_each(|(at, member)| bench.set_available(at, member.1));
+            let mut expected: Vec<usize> = (0..members.len()).filter(|at| members[*at].1 && !full(at)).collect();
+            expected.sort_by_key(|at| (-members[*at].0, *at));
+            expected.truncate(limit);
+            let selected = bench.select(b"");
+            let at_once = usize::from(bench.set().branches_max);
+            tokens.into_iter().for_each(|token| bench.states().release(token));
+            prop_assert_eq!((selected, at_once), (expected, branches_max));
+        }
+    }
+
+    #[test]
+    fn every_other_algorithm_has_one_branch_at_a_time() {
+        let spec = |algorithm| SetSpec { branches_max: 8, ..set(1, algorithm, vec![destination(0, 1)]) };
+        for algorithm in [Algorithm::Priority, Algorithm::RoundRobin, Algorithm::Srv] {
+            assert_eq!(Bench::of(spec(algorithm), 1).set().branches_max, 1, "{algorithm:?}");
+        }
     }
 
     #[test]

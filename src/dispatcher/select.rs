@@ -90,7 +90,9 @@ impl Plan {
             Algorithm::RoundRobin | Algorithm::RoundRobinOverload => Self::RoundRobin,
             Algorithm::RoundRobinOrPriority if all_equal() => Self::RoundRobin,
             Algorithm::Random => Self::Random,
-            Algorithm::Priority | Algorithm::RoundRobinOrPriority => Self::Priority(Ranks::new(destinations)),
+            Algorithm::Priority | Algorithm::Parallel | Algorithm::RoundRobinOrPriority => {
+                Self::Priority(Ranks::new(destinations))
+            }
             Algorithm::Weight => Self::Weight(Shares::new(weights(destinations, |it| it.weight))),
             Algorithm::RelativeWeight => Self::Weight(Shares::new(weights(destinations, |it| it.rweight))),
             Algorithm::Srv => Self::Srv(Groups::new(destinations)),

@@ -133,6 +133,8 @@ pub struct Set {
     pub failover_codes: FailoverCodes,
     /// Targets tried at most for one request, 1 to [`crate::limits::TARGETS_MAX`].
     pub failover_limit: usize,
+    /// Targets that get a request at once: 1 but under [`Algorithm::Parallel`].
+    pub branches_max: u8,
     /// Longest wait for any response (100 counts) before the next target is tried.
     pub answer_timeout: Duration,
     /// What to answer when nothing is left.
@@ -172,6 +174,8 @@ impl Set {
             destinations,
             failover_codes: spec.failover_codes,
             failover_limit: spec.failover_limit,
+            // At most 8.
+            branches_max: if spec.algorithm == Algorithm::Parallel { spec.branches_max as u8 } else { 1 },
             answer_timeout: spec.answer_timeout,
             exhausted: spec.exhausted,
             retry_after_s: spec.retry_after_s,

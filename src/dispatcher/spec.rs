@@ -101,6 +101,9 @@ pub enum Algorithm {
     Hash(HashInput, HashKind),
     /// Fewest calls relative to `weight` first (Kamailio 10), or the least full by what they report ([`ReportSpec::load_from`]).
     CallLoad(LoadChoice),
+    /// Several at once, as many as [`SetSpec::branches_max`] says: highest `priority` first, ties in file order; the others when one of
+    /// those fails (Kamailio 12, which takes unavailable ones, too).
+    Parallel,
     /// Round robin when all priorities are equal, else priority (Kamailio 14).
     RoundRobinOrPriority,
     /// Lowest `priority` number first, by weight among equals, as RFC 2782 orders SRV records (Kamailio 15).
@@ -225,6 +228,9 @@ pub struct SetSpec {
     pub failover_codes: FailoverCodes,
     /// Targets tried at most for one request, 1 to [`crate::limits::TARGETS_MAX`].
     pub failover_limit: usize,
+    /// Under [`Algorithm::Parallel`] the targets that get a request at once, 1 to [`crate::limits::BRANCHES_MAX`]; the request's
+    /// Max-Breadth may be less (RFC 5393 §5.3.3). All other algorithms try one after the other.
+    pub branches_max: usize,
     /// Longest wait for any response (100 counts) before the next target is tried; Timers B and F stay as the outer bound.
     pub answer_timeout: Duration,
     /// What to answer when nothing is left.
@@ -258,6 +264,7 @@ impl SetSpec {
             destinations,
             failover_codes: FailoverCodes::standard(),
             failover_limit: 4,
+            branches_max: crate::limits::BRANCHES_DEFAULT,
             answer_timeout: Duration::from_secs(2),
             exhausted: Exhausted::BestResponse,
             retry_after_s: 0,

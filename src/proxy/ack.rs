@@ -1,6 +1,6 @@
 //! ACK: absorbed for a final response of ours or of this hop, passed on for a 2xx (RFC 3261 §17.2.1, §13; RFC 6026 §7.1).
 
-use super::forward::{Hop, Parts};
+use super::forward::{Hop, Parts, breadth_of};
 use super::request::Incoming;
 use super::route::Plan;
 use super::slab::Id;
@@ -35,7 +35,7 @@ impl Proxy {
             return;
         };
         self.note_ack(incoming, &plan);
-        self.forward_stateless(turn, incoming, &plan, Hop::routed(address));
+        self.forward_stateless(turn, incoming, &plan, Hop::routed(address, breadth_of(incoming.message)));
     }
 
     /// The dialog that its Route names knows now that the caller has its 2xx.
@@ -55,7 +55,15 @@ impl Proxy {
         };
         let received = self.keys.hash((message.text(incoming.via.branch), message.call_id(), message.head.cseq_number));
         let branch = self.keys.stateless_branch(received, self.fingerprint(incoming));
-        let parts = Parts { branch: &branch, socket, cookie: None, target: None, attrs: None, overload_control: false };
+        let parts = Parts {
+            branch: &branch,
+            socket,
+            cookie: None,
+            breadth: hop.breadth,
+            target: None,
+            attrs: None,
+            overload_control: false,
+        };
         turn.out.push(socket, hop.address, |arena| self.write_request(incoming, plan, &parts, arena));
     }
 

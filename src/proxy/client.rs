@@ -2,6 +2,7 @@
 
 use super::deadlines::{Deadlines, NEVER, Owner};
 use super::entry::{Cancel, Client, ClientMachine, Purpose};
+use super::fork::Link;
 use super::forward::{Hop, Parts};
 use super::request::Incoming;
 use super::route::Plan;
@@ -55,7 +56,7 @@ impl Proxy {
             target = set.rewrite_uri.then_some(destination.uri.as_bytes());
             attrs = set.attrs_header.zip(Some(destination.attrs.as_str()).filter(|attrs| !attrs.is_empty()));
         }
-        let parts = Parts { branch: &branch, socket, cookie, target, attrs, overload_control };
+        let parts = Parts { branch: &branch, socket, cookie, breadth: hop.breadth, target, attrs, overload_control };
         let bytes = turn.out.push(socket, hop.address, |arena| self.write_request(incoming, plan, &parts, arena));
         let Some(sent) = self.buffers.store(bytes) else {
             turn.out.unpush();
@@ -135,6 +136,8 @@ impl Proxy {
             cancel: Cancel::No,
             is_pending: true,
             overload_control: false,
+            breadth: hop.breadth,
+            next_branch: Link::END,
             sent_at: turn.now,
             deadlines,
         }
@@ -148,16 +151,21 @@ impl Proxy {
     }
 
     fn take_branch(&mut self, turn: &Turn<'_>, server: Id, id: Id, sent: super::buffers::Buffer) {
-        let (Some(client), Some(server)) = (self.clients.get_mut(id), self.servers.get_mut(server)) else { return };
+        let (Some(client), Some(context)) = (self.clients.get_mut(id), self.servers.get_mut(server)) else { return };
+        let context = &mut context.context;
         client.sent = Some(sent);
         if let Some(destination) = client.destination {
             turn.policy.table.states().count_selected(destination.state());
             // Its place is the one before those that are still to come.
-            server.context.sent |= 1 << server.context.tried.saturating_sub(1);
+            context.sent |= 1 << context.tried.saturating_sub(1);
         }
-        server.context.branches.push(id);
-        server.context.pending += 1;
+        context.pending += 1;
         client.deadlines.file(&mut self.wheel, Owner::Client(id.index));
+        if context.branches.is_end() {
+            context.branches = Link::to(id);
+        } else {
+            self.link_branch(server, id);
+        }
     }
 
     /// Takes a step; what the tables want done beyond timers and retransmissions is given back.
@@ -196,8 +204,8 @@ impl Proxy {
             self.ends.unanswered -= 1;
         }
         if client.purpose == Purpose::Branch {
+            self.unlink_branch(client.server, id, client.next_branch);
             if let Some(server) = self.servers.get_mut(client.server) {
-                server.context.branches.retain(|branch| *branch != id);
                 server.context.pending -= u8::from(client.is_pending);
             }
             self.settle_server(turn, client.server);
@@ -228,7 +236,7 @@ impl Proxy {
         let Some(client) = self.clients.get(invite) else { return };
         let Some(sent) = &client.sent else { return };
         let (server, address, socket) = (client.server, client.address, client.socket);
-        let hop = Hop::routed(address);
+        let hop = Hop::routed(address, 0);
         // RFC 3261 §9.1: same address, port and branch as the INVITE.
         let bytes = turn.out.push(socket, address, |arena| {
             let sent = scan(sent);

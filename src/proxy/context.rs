@@ -117,7 +117,7 @@ impl Proxy {
         let (server, was_pending, invite) = (client.server, client.is_pending, client.machine.is_invite());
         let retry = self.set_of_branch(turn, id).is_some_and(|set| set.failover_codes.contains(status.code()));
         self.release_branch(turn, id);
-        if let Some(destination) = self.decides(id) {
+        if let Some(destination) = self.decides(id, false) {
             let retry_after_s = evidence::retry_after_s(answer.message, status);
             evidence::failure(turn.policy.table.states(), destination, turn.now, status, retry, retry_after_s);
         }
@@ -141,7 +141,15 @@ impl Proxy {
             self.cancel_call(turn, server, false);
         }
         if was_pending {
+            self.note_decided(server, retry);
             self.advance_from(turn, id, server, retry);
+        }
+    }
+
+    /// A final response that does not send the request on has decided it, but for what other branches say.
+    fn note_decided(&mut self, server: Id, retry: bool) {
+        if let Some(server) = self.servers.get_mut(server) {
+            server.context.decided |= !retry;
         }
     }
 
@@ -150,7 +158,7 @@ impl Proxy {
         let Some(client) = self.clients.get(id) else { return };
         let (server, was_pending) = (client.server, client.is_pending);
         self.release_branch(turn, id);
-        if let Some(destination) = self.decides(id) {
+        if let Some(destination) = self.decides(id, true) {
             let states = turn.policy.table.states();
             match lost {
                 Lost::TimedOut => evidence::transaction_timeout(states, destination),
@@ -172,9 +180,14 @@ impl Proxy {
         }
     }
 
-    /// The destination of branch `id`, when the branch could still decide its request.
-    fn decides(&self, id: Id) -> Option<DestinationId> {
-        self.clients.get(id).filter(|client| client.is_pending).and_then(|client| client.destination)
+    /// The destination of branch `id`, when its end is evidence: it could still decide its request. What it says after another has
+    /// won is none, nor is what comes of a CANCEL of ours; but who never said anything (`lost`) was not even cancelled.
+    fn decides(&self, id: Id, lost: bool) -> Option<DestinationId> {
+        let client = self.clients.get(id).filter(|client| client.is_pending)?;
+        let context = &self.servers.get(client.server)?.context;
+        let declined = context.best.as_ref().is_some_and(|(status, _)| status.code() >= 600);
+        let cancelled = (context.answered || declined) && matches!(client.cancel, Cancel::Sent(_));
+        client.destination.filter(|_| !cancelled && (lost || !context.answered))
     }
 
     /// Gives the branch's load back.
@@ -261,8 +274,8 @@ impl Proxy {
         if context.answered {
             return false;
         }
-        let may_go_on = retry && !context.cancelled && !context.gives_up;
-        if may_go_on && self.try_next(turn, server) {
+        let may_go_on = retry && !context.is_over();
+        if may_go_on && self.try_next(turn, server, None) {
             self.stats.failovers += 1;
             return true;
         }
@@ -286,9 +299,10 @@ impl Proxy {
     pub(super) fn cancel_call(&mut self, turn: &mut Turn<'_>, server: Id, by_caller: bool) {
         let Some(context) = self.servers.get_mut(server).map(|server| &mut server.context) else { return };
         context.cancelled |= by_caller;
-        let branches = context.branches.clone();
-        for branch in branches {
+        let mut next = context.branches;
+        while let Some((branch, behind)) = self.branch_at(next) {
             self.cancel_branch(turn, branch);
+            next = behind;
         }
     }
 
@@ -305,8 +319,7 @@ impl Proxy {
         let (best, challenges, ends) = (context.best.take(), context.challenges.take(), context.ends.take());
         let (cancelled, timed_out) = (context.cancelled, context.timed_out);
         let unreachable = context.unreachable && context.set.is_none();
-        let full =
-            context.no_room && context.branches.is_empty() && context.sent == 0 && context.sent_before.is_empty();
+        let full = context.no_room && context.branches.is_end() && context.sent == 0 && context.sent_before.is_empty();
         // RFC 3261 §16.8: what rang too long is a 408, or what a 6xx said, whatever is left to try.
         let unavailable = unavailable.filter(|_| !context.gives_up);
         // RFC 3261 §16.7 item 6: a 6xx is never replaced.

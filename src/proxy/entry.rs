@@ -3,6 +3,7 @@
 use super::buffers::Buffer;
 use super::deadlines::Deadlines;
 use super::ends::End;
+use super::fork::Link;
 use super::settings::SocketId;
 use super::slab::Id;
 use super::transaction::{
@@ -149,8 +150,8 @@ pub(crate) struct ResponseContext {
     pub(crate) sent: u32,
     /// Targets of earlier sets of the chain that got the request.
     pub(crate) sent_before: SmallVec<[DestinationId; 4]>,
-    /// Client transactions that exist.
-    pub(crate) branches: SmallVec<[Id; 2]>,
+    /// Client transactions that exist, oldest first.
+    pub(crate) branches: Link,
     /// How many of them may still bring the final response.
     pub(crate) pending: u8,
     /// The best final response so far (RFC 3261 §16.7 item 6), as received.
@@ -167,6 +168,8 @@ pub(crate) struct ResponseContext {
     pub(crate) cancelled: bool,
     /// No new branches: a 6xx came (RFC 3261 §16.7 item 5), or Timer C fired.
     pub(crate) gives_up: bool,
+    /// No new branches, but what runs is waited for: a branch got a final response that does not send the request on.
+    pub(crate) decided: bool,
     /// Any final response was passed on.
     pub(crate) answered: bool,
     /// The dialog that this INVITE began.
@@ -224,6 +227,10 @@ pub(crate) struct Client {
     pub(crate) is_pending: bool,
     /// Whether it offers overload control, so that its responses may report overload (RFC 7339).
     pub(crate) overload_control: bool,
+    /// The Max-Breadth that it was sent with (RFC 5393 §5.3.3).
+    pub(crate) breadth: u8,
+    /// The next branch of its server transaction.
+    pub(crate) next_branch: Link,
     /// When it was sent first.
     pub(crate) sent_at: Instant,
     pub(crate) deadlines: Deadlines,

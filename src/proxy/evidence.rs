@@ -1,8 +1,8 @@
 //! What real calls show about a destination: the one place where the call path tells [`States`] about it.
 //!
 //! Each function is called once for the fact that it names: only for requests that the dispatcher placed, and only while the
-//! branch could still decide its request. What a destination answers to a CANCEL, or to a branch that was given up, is no
-//! evidence.
+//! branch could still decide its request. What a destination answers to a CANCEL, to a branch that was given up, or after another
+//! branch has won, is no evidence; but who said nothing at all until the end was silent, whoever won.
 
 use crate::dispatcher::{DestinationId, States};
 use crate::sip::{Message, Status, fields, header_is};

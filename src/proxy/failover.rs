@@ -58,12 +58,13 @@ impl Proxy {
         set.select(turn.policy.table.states(), &input, random, targets);
     }
 
-    /// The next branch by the same steps as the first one, from the stored request; whether one was started.
-    pub(super) fn try_next(&mut self, turn: &mut Turn<'_>, id: Id) -> bool {
+    /// The next branches by the same steps as the first one, from the stored request; whether one was started. `leaving`: a branch
+    /// that is given up for them.
+    pub(super) fn try_next(&mut self, turn: &mut Turn<'_>, id: Id, leaving: Option<Id>) -> bool {
         let Some(server) = self.servers.get_mut(id) else { return false };
         let (source, socket) = (server.source, server.socket);
         let Some(request) = server.request.take() else { return false };
-        let started = self.start_again(turn, id, &request, source, socket);
+        let started = self.start_again(turn, id, &request, (source, socket), leaving);
         match self.servers.get_mut(id) {
             Some(server) => server.request = Some(request),
             None => self.buffers.give(request),
@@ -76,20 +77,19 @@ impl Proxy {
         turn: &mut Turn<'_>,
         id: Id,
         request: &[u8],
-        source: SocketAddr,
-        socket: SocketId,
+        (source, socket): (SocketAddr, SocketId),
+        leaving: Option<Id>,
     ) -> bool {
         let message = scan(request);
         let Start::Request(method) = message.head.start else { return false };
         let Ok(incoming) = Incoming::read(&message, method, source, socket) else { return false };
         let Ok(plan) = Plan::new(&message, &self.names, &self.keys) else { return false };
         loop {
-            while let Some(hop) = self.next_target(turn, id) {
-                if self.start_branch(turn, id, &incoming, &plan, hop).is_ok() {
-                    return true;
-                }
+            if self.start_targets(turn, id, &incoming, &plan, leaving) {
+                return true;
             }
-            if !self.fall_back(turn, id, &incoming, &plan) {
+            // The next set's turn comes when nothing of this one runs any more.
+            if self.pending_beside(id, leaving) > 0 || !self.fall_back(turn, id, &incoming, &plan) {
                 return false;
             }
         }
@@ -111,29 +111,30 @@ impl Proxy {
     }
 
     /// The next target that is there and available now: states are looked at when a target's turn comes, not when it was chosen.
-    pub(super) fn next_target(&mut self, turn: &Turn<'_>, server: Id) -> Option<Hop> {
+    pub(super) fn next_target(&mut self, turn: &Turn<'_>, server: Id, breadth: u8) -> Option<Hop> {
         let table = &turn.policy.table;
         let context = &mut self.servers.get_mut(server)?.context;
         while let Some(target) = context.targets.get(usize::from(context.tried)).copied() {
             let open = open_target(table, context, target, usize::from(context.tried));
             context.tried += 1;
             if let Some(destination) = open {
-                return Some(Hop::chosen(destination));
+                return Some(Hop::chosen(destination, breadth));
             }
         }
         None
     }
 
     /// Nothing answered within the set's time: the next target gets its turn when there is one that takes the request. The silent
-    /// branch then stays until Timer B, cancelled as soon as it shows life; without another target it is waited for as before.
+    /// branch then stays until Timer B, cancelled as soon as it shows life. So it does beside a branch that goes on; as the last hope
+    /// it is waited for as before.
     pub(super) fn answer_timeout(&mut self, turn: &mut Turn<'_>, id: Id) {
         let Some(client) = self.clients.get_mut(id) else { return };
         client.deadlines.answer_at = NEVER;
         let (server, destination) = (client.server, client.destination);
         let Some(context) = self.servers.get(server).map(|server| &server.context) else { return };
-        let is_over = context.cancelled || context.gives_up;
-        let went_on = !is_over && !context.answered && self.try_next(turn, server);
-        if !is_over && !went_on {
+        let (is_over, answered) = (context.is_over(), context.answered);
+        let went_on = !is_over && !answered && self.try_next(turn, server, Some(id));
+        if answered || (!is_over && !went_on && self.pending_beside(server, Some(id)) == 0) {
             return;
         }
         self.stats.answer_timeouts += 1;
@@ -157,6 +158,11 @@ impl Proxy {
 }
 
 impl ResponseContext {
+    /// Whether no further branch is started for the request.
+    pub(super) const fn is_over(&self) -> bool {
+        self.cancelled || self.gives_up || self.decided
+    }
+
     /// Goes on with `targets` of `set`, and remembers which of the last set's got the request.
     fn enter(&mut self, set: &Set, targets: Targets) {
         let Self { targets: old, sent, sent_before, .. } = self;

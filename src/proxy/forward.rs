@@ -19,19 +19,21 @@ pub(super) struct Hop {
     pub(super) destination: Option<DestinationId>,
     /// The socket that this destination asks for.
     pub(super) socket: Option<SocketId>,
+    /// The Max-Breadth that it is sent with, 1 to [`limits::BREADTH_MAX`].
+    pub(super) breadth: u8,
 }
 
 impl Hop {
     /// To where Route or Request-URI say.
-    pub(super) const fn routed(address: SocketAddr) -> Self {
-        Self { address, destination: None, socket: None }
+    pub(super) const fn routed(address: SocketAddr, breadth: u8) -> Self {
+        Self { address, destination: None, socket: None, breadth }
     }
 
     /// To what the dispatcher chose.
     #[inline]
-    pub(super) fn chosen(destination: &Destination) -> Self {
+    pub(super) fn chosen(destination: &Destination, breadth: u8) -> Self {
         let socket = destination.socket.map(SocketId);
-        Self { address: destination.address, destination: Some(destination.id), socket }
+        Self { address: destination.address, destination: Some(destination.id), socket, breadth }
     }
 }
 
@@ -42,6 +44,8 @@ pub(super) struct Parts<'a> {
     pub(super) socket: SocketId,
     /// The dialog cookie for our Record-Route.
     pub(super) cookie: Option<CookieText>,
+    /// Its Max-Breadth.
+    pub(super) breadth: u8,
     /// The URI of its destination, when the Request-URI is to become that.
     pub(super) target: Option<&'a [u8]>,
     /// A header line for the destination, with its attrs.
@@ -67,7 +71,7 @@ impl Proxy {
         // RFC 3261 §18.2.1: where it came from.
         incoming.stamp.apply(&mut self.splice, &incoming.via);
         self.edit_max_forwards(incoming);
-        self.edit_max_breadth(incoming);
+        self.edit_max_breadth(incoming, parts.breadth);
         plan.cuts.iter().for_each(|cut| self.splice.remove(*cut));
         self.edit_strict(incoming, plan);
         // RFC 3261 §7.5: empty lines before the request are not passed on.
@@ -148,10 +152,13 @@ impl Proxy {
                 // RFC 3261 §16.6 item 3: 70 when absent.
                 lines.extend_from_slice(b"Max-Forwards: 70\r\n");
             }
-            if !head.max_breadth.is_set() {
-                // RFC 5393 §5.3.3: 60 when absent.
+            // RFC 5393 §5.3.3: 60 when absent, and of several branches a share of it.
+            if !head.max_breadth.is_set() && u32::from(parts.breadth) == limits::BREADTH_MAX {
+                const _: () = assert!(limits::BREADTH_MAX == 60);
+                lines.extend_from_slice(b"Max-Breadth: 60\r\n");
+            } else if !head.max_breadth.is_set() {
                 lines.extend_from_slice(b"Max-Breadth: ");
-                push_number(limits::BREADTH_MAX, lines);
+                push_number(parts.breadth.into(), lines);
                 lines.extend_from_slice(b"\r\n");
             }
         });
@@ -166,13 +173,21 @@ impl Proxy {
         }
     }
 
-    fn edit_max_breadth(&mut self, incoming: &Incoming<'_>) {
+    fn edit_max_breadth(&mut self, incoming: &Incoming<'_>, breadth: u8) {
         let head = &incoming.message.head;
-        if head.max_breadth.is_set() && head.max_breadth_value > limits::BREADTH_MAX {
-            // RFC 5393 §5.3.3: more than our own bound is overwritten.
-            self.splice.replace_with(head.max_breadth.value, |text| push_number(limits::BREADTH_MAX, text));
+        if head.max_breadth.is_set() && head.max_breadth_value != u32::from(breadth) {
+            // RFC 5393 §5.3.3: the branch's share; more than our own bound is overwritten.
+            self.splice.replace_with(head.max_breadth.value, |text| push_number(breadth.into(), text));
         }
     }
+}
+
+/// RFC 5393 §5.3.3: the Max-Breadth of a request for all branches that run at once: 60 when absent, and never more.
+pub(super) fn breadth_of(message: &Message<'_>) -> u8 {
+    const _: () = assert!(limits::BREADTH_MAX <= u8::MAX as u32);
+    let head = &message.head;
+    let said = if head.max_breadth.is_set() { head.max_breadth_value } else { limits::BREADTH_MAX };
+    said.min(limits::BREADTH_MAX) as u8
 }
 
 /// RFC 3261 §16.6 item 2: the URI of the destination in the place of the Request-URI, whose user part is kept when it has one. What

@@ -134,8 +134,7 @@ impl Proxy {
             self.stats.unresolvable += 1;
             return false;
         };
-        let mut client =
-            self.new_client(turn, Id::NOBODY, method, Hop { address, destination: None, socket: None }, socket);
+        let mut client = self.new_client(turn, Id::NOBODY, method, Hop::routed(address, 0), socket);
         let (name, purpose, more) = match method {
             Method::Bye => (&b"BYE"[..], Purpose::Bye, 1),
             _ => (&b"OPTIONS"[..], Purpose::Keepalive(leg, end), 0),

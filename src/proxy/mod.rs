@@ -9,9 +9,9 @@
 //! 4. due timers: [`Proxy::handle_timeout`]; then send the outbox and clear it.
 //!
 //! The rooms: `request` and `checks` (RFC 3261 §16.3), `route` (§16.4-16.5), `forward` (§16.6), `response` and `context`
-//! (§16.7), `failover` (from target to target, set to set), `server` and `client` (§17, driven by the tables in `transaction`),
-//! `dialog` (§12: calls and their load), `keepalive` and `ends` (OPTIONS within calls), `evidence` (what calls show
-//! about destinations), `timeout` (§17 timers).
+//! (§16.7), `failover` (from target to target, set to set), `fork` (several at once), `server` and `client` (§17, driven by the
+//! tables in `transaction`), `dialog` (§12: calls and their load), `keepalive` and `ends` (OPTIONS within calls), `evidence`
+//! (what calls show about destinations), `overload` (RFC 7339), `timeout` (§17 timers).
 //!
 //! Absent: sockets, a clock, seeds of its own, `Arc`, locks, async, DNS, and any allocation per message in the steady state.
 
@@ -27,6 +27,7 @@ mod ends;
 mod entry;
 mod evidence;
 mod failover;
+mod fork;
 mod forward;
 mod hash_key;
 mod keepalive;

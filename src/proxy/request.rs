@@ -1,7 +1,7 @@
 //! A request comes in: retransmission, CANCEL, ACK, or a new one that is checked, routed and forwarded.
 
 use super::failover::Choice;
-use super::forward::Hop;
+use super::forward::{Hop, breadth_of};
 use super::route::Plan;
 use super::rules::Facts;
 use super::settings::{Action, PreloadedRoute, SocketId};
@@ -129,15 +129,17 @@ impl Proxy {
         }
         match decision {
             // RFC 3261 §16.10: a CANCEL whose INVITE we do not know is forwarded statelessly.
-            Decision::Set(set) if incoming.method == Method::Cancel => match any_of(set, &policy.table) {
-                Some(hop) => self.forward_stateless(turn, incoming, &plan, hop),
-                // RFC 3261 §9.2: nothing to cancel, and nobody to ask.
-                None => {
-                    self.reply(turn, incoming.message, incoming.datagram(), Status::CALL_DOES_NOT_EXIST, "");
+            Decision::Set(set) if incoming.method == Method::Cancel => {
+                match any_of(set, &policy.table, breadth_of(incoming.message)) {
+                    Some(hop) => self.forward_stateless(turn, incoming, &plan, hop),
+                    // RFC 3261 §9.2: nothing to cancel, and nobody to ask.
+                    None => {
+                        self.reply(turn, incoming.message, incoming.datagram(), Status::CALL_DOES_NOT_EXIST, "");
+                    }
                 }
-            },
+            }
             Decision::Address(address) if incoming.method == Method::Cancel => {
-                self.forward_stateless(turn, incoming, &plan, Hop::routed(address));
+                self.forward_stateless(turn, incoming, &plan, Hop::routed(address, breadth_of(incoming.message)));
             }
             Decision::Set(set) => self.dispatch(turn, incoming, &plan, key, set),
             Decision::Address(address) => self.relay(turn, incoming, &plan, key, address),
@@ -193,7 +195,8 @@ impl Proxy {
         }
     }
 
-    /// A new request for a set: the whole target set at once, then the first branch (RFC 3261 §16.6).
+    /// A new request for a set: the whole target set at once, then the first branch, or as many as the set has at once (RFC 3261
+    /// §16.6).
     fn dispatch(&mut self, turn: &mut Turn<'_>, incoming: &Incoming<'_>, plan: &Plan, key: u64, set: &Set) {
         let choice = self.choose(turn, incoming, plan, set);
         if choice.targets.is_empty() {
@@ -201,14 +204,18 @@ impl Proxy {
             return self.refuse_for_now(turn, incoming, choice.set.retry_after_s);
         }
         let Some(id) = self.open(turn, incoming, plan, key, Some(&choice)) else { return };
-        let hop = self.next_target(turn, id);
+        if choice.set.branches_max > 1 {
+            return self.fork(turn, id, incoming, plan);
+        }
+        let hop = self.next_target(turn, id, breadth_of(incoming.message));
         self.first_branch(turn, id, incoming, plan, hop);
     }
 
     /// A request whose next hop is known: in-dialog, or with a Route of its own.
     fn relay(&mut self, turn: &mut Turn<'_>, incoming: &Incoming<'_>, plan: &Plan, key: u64, address: SocketAddr) {
         let Some(id) = self.open(turn, incoming, plan, key, None) else { return };
-        self.first_branch(turn, id, incoming, plan, Some(Hop::routed(address)));
+        let hop = Hop::routed(address, breadth_of(incoming.message));
+        self.first_branch(turn, id, incoming, plan, Some(hop));
     }
 
     fn first_branch(&mut self, turn: &mut Turn<'_>, id: Id, incoming: &Incoming<'_>, plan: &Plan, hop: Option<Hop>) {
@@ -312,9 +319,9 @@ impl Proxy {
 }
 
 /// Where a request goes that has no target set: the same available destination each time (RFC 3261 §16.11).
-fn any_of(set: &Set, table: &Table) -> Option<Hop> {
+fn any_of(set: &Set, table: &Table, breadth: u8) -> Option<Hop> {
     let available = |destination: &&Destination| table.states().is_available(destination.state);
-    set.destinations.iter().find(available).map(Hop::chosen)
+    set.destinations.iter().find(available).map(|destination| Hop::chosen(destination, breadth))
 }
 
 /// Whether a datagram may be sent there at all: one host, and a port.

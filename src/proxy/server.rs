@@ -183,7 +183,7 @@ impl Proxy {
     /// Files the next deadline, or lets the transaction go when it has ended and its branches too (RFC 3261 §16.7 item 9).
     pub(super) fn settle_server(&mut self, turn: &Turn<'_>, id: Id) {
         let Some(server) = self.servers.get_mut(id) else { return };
-        if server.machine.is_terminated() && server.context.branches.is_empty() {
+        if server.machine.is_terminated() && server.context.branches.is_end() {
             return self.remove_server(turn, id);
         }
         server.deadlines.file(&mut self.wheel, Owner::Server(id.index));

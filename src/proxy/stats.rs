@@ -22,6 +22,8 @@ counters! {
         calls_failed,
         /// Requests moved on to the next target of their set.
         failovers,
+        /// Branches that ran beside another one of their request from the start: parallel forking.
+        forks,
         /// Client branches given up because nothing answered within the set's `answer_timeout`.
         answer_timeouts,
         /// Client transactions that ended by Timer B or F.

@@ -19,6 +19,7 @@ mod more_b;
 mod non_invite_transactions;
 mod overload;
 mod own_replies;
+mod parallel;
 mod reading;
 mod responses;
 mod room;

@@ -97,8 +97,9 @@ impl Checks {
         let hops = if received.head.max_forwards.is_set() { received.head.max_forwards_value - 1 } else { 70 };
         ensure(message.head.max_forwards_value == hops, || format!("Max-Forwards is not {hops}"))?;
         // RFC 5393 §5.3.3
-        let breadth = if received.head.max_breadth.is_set() { received.head.max_breadth_value } else { 60 };
-        ensure(message.head.max_breadth_value == breadth, || format!("Max-Breadth is not {breadth}"))?;
+        let (is, breadth) = (message.head.max_breadth_value, breadth_of(&context.bytes));
+        let forks = context.is_new && self.at_once() > 1;
+        ensure(is == breadth || forks && (1..=breadth).contains(&is), || format!("Max-Breadth is {is} of {breadth}"))?;
         self.record_routed(context, out, message, &received)?;
         let routes = self.routes_left(&received);
         let left = all_values(message, "route");
@@ -171,6 +172,9 @@ impl Checks {
         // RFC 3261 §16.7 item 5
         ensure(!context.declined, || String::from("a new branch after 6xx"))?;
         ensure(context.final_sent.is_none(), || String::from("a new branch after the final response"))?;
+        if self.at_once() > 1 {
+            return self.forked(now, context, &earlier, out, target.set);
+        }
         // Those before the last one were looked at when it was started.
         if let Some(branch) = earlier.last() {
             let failed = branch.final_code.is_none_or(|code| self.set.failover_codes.contains(code));
@@ -180,8 +184,28 @@ impl Checks {
         Ok(())
     }
 
+    /// One of several branches: no more at once than the set has, with no more breadth than the request (RFC 5393 §5.3.3).
+    fn forked(&self, now: Instant, context: &Context, earlier: &[&Branch], out: &Transmit<'_>, set: SetId) -> Verdict {
+        let running: Vec<_> = earlier.iter().filter(|branch| self.runs(now, branch)).collect();
+        ensure(running.len() < self.at_once(), || format!("a new branch beside {}", running.len()))?;
+        let of_first = |branch: &&Branch| self.set.destinations.iter().any(|it| it.address == branch.destination);
+        let waits = set != SetId(1) && running.iter().copied().any(of_first);
+        ensure(!waits, || String::from("the fallback is entered while a branch of the first set runs"))?;
+        let breadth: u32 = running.iter().map(|branch| breadth_of(&branch.bytes)).chain([breadth_of(out.bytes)]).sum();
+        let whole = breadth_of(&context.bytes);
+        ensure(breadth <= whole, || format!("branches of breadth {breadth} for one of {whole}"))?;
+        let decides = |branch: &&Branch| {
+            let code = branch.final_code.filter(|_| !self.is_given_up(branch));
+            code.is_some_and(|code| !self.set.failover_codes.contains(code))
+        };
+        let decided = earlier.iter().copied().find(decides).map(|branch| branch.final_code);
+        ensure(decided.is_none(), || format!("failover after {decided:?}"))
+    }
+
     /// RFC 3261 §9.1, §16.7 item 10, §16.10.
     fn cancel_sent(&mut self, now: Instant, out: &Transmit<'_>, message: &Message<'_>, branch: &str) -> Verdict {
+        let given_up = self.branches.get(branch).is_some_and(|known| self.is_given_up(known));
+        let serial = self.at_once() == 1;
         let known = self.branches.get_mut(branch).ok_or("CANCEL of no branch")?;
         let context = &self.contexts[&known.context];
         let same = known.destination == out.destination && known.socket == out.socket;
@@ -195,7 +219,7 @@ impl Checks {
         ensure(known.final_code.is_none(), || String::from("CANCEL after the final response"))?;
         // Timer C is more than 3 minutes; an early dialog lives for 5.
         let old = now.saturating_since(known.sent_at) >= s(180) || now.saturating_since(context.at) >= s(300);
-        let moved_on = context.branches.last().is_some_and(|last| last != branch);
+        let moved_on = if serial { context.branches.last().is_some_and(|last| last != branch) } else { given_up };
         let wanted = context.cancelled
             || context.answered
             || context.declined
@@ -223,6 +247,12 @@ impl Checks {
         self.acknowledged(branch);
         ensure(has_to_tag(message), || String::from("To of the ACK has no tag"))
     }
+}
+
+/// RFC 5393 §5.3.3: 60 when absent.
+fn breadth_of(bytes: &[u8]) -> u32 {
+    let head = scan(bytes).head;
+    if head.max_breadth.is_set() { head.max_breadth_value } else { 60 }
 }
 
 /// What CANCEL and ACK of a hop share with their INVITE.

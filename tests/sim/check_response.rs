@@ -85,6 +85,8 @@ impl Checks {
     /// A call may fail only when nothing is left that might take it.
     fn justified(&self, now: Instant, context: &Context, status: u16) -> Verdict {
         let branches: Vec<_> = context.branches.iter().map(|branch| &self.branches[branch]).collect();
+        let running = branches.iter().find(|branch| self.runs(now, branch)).filter(|_| self.at_once() > 1);
+        ensure(running.is_none(), || format!("{status} while {:?} runs", running.map(|branch| branch.destination)))?;
         let codes = branches.iter().filter_map(|branch| branch.final_code);
         let decided = codes.into_iter().any(|code| !self.set.failover_codes.contains(code));
         if decided || context.cancelled || context.declined {

@@ -9,7 +9,7 @@ use crate::clock::{T1, TIMEOUT};
 use crate::lines::{all_values, cseq_method, has_to_tag, popped, read, server_key, text};
 use crate::message::reply_address;
 use core::time::Duration;
-use siplane::dispatcher::{Set, SetSpec, Table};
+use siplane::dispatcher::{Algorithm, Set, SetSpec, Table};
 use siplane::proxy::{Listen, SocketId, Transmit};
 use siplane::sip::{Start, scan};
 use siplane::time::Instant;
@@ -247,6 +247,21 @@ impl Checks {
     pub(crate) fn settled(&mut self) -> Verdict {
         // RFC 3261 §17.1.1.2
         self.owes_ack.take().map_or(Ok(()), |branch| Err(format!("a final response on {branch} was not acknowledged")))
+    }
+
+    /// How many branches of one request the sets have at once.
+    pub(crate) fn at_once(&self) -> usize {
+        if self.set.algorithm == Algorithm::Parallel { self.set.branches_max } else { 1 }
+    }
+
+    /// Whether `branch` was given up for the set's answer time-out before it said anything.
+    pub(crate) fn is_given_up(&self, branch: &Branch) -> bool {
+        branch.heard_at.is_some_and(|at| at.saturating_since(branch.sent_at) >= self.set.answer_timeout)
+    }
+
+    /// Whether `branch` may still decide its request.
+    pub(crate) fn runs(&self, now: Instant, branch: &Branch) -> bool {
+        !self.is_over(now, branch) && !self.is_given_up(branch)
     }
 
     /// Whether `branch` cannot bring an answer any more, or was given up for the set's answer time-out.

@@ -53,6 +53,7 @@ fn random_worlds_keep_every_rule_and_lose_no_call() {
         all.answered += tally.answered;
         all.failovers += tally.failovers;
         all.fallbacks += tally.fallbacks;
+        all.forks += tally.forks;
         all.timer_c += tally.timer_c;
         all.keepalives += tally.keepalives;
         all.dead += tally.dead;
@@ -64,6 +65,6 @@ fn random_worlds_keep_every_rule_and_lose_no_call() {
     if number("SIM_SEEDS").is_none() {
         assert!(all.answered > all.calls / 4 && all.failovers > all.calls / 10, "{all:?}");
         assert!(all.keepalives > 500 && all.dead > 10, "{all:?}");
-        assert!(all.timer_c > 0 && all.fallbacks > 100 && all.quiet_moments > 20, "{all:?}");
+        assert!(all.timer_c > 0 && all.fallbacks > 100 && all.forks > 500 && all.quiet_moments > 20, "{all:?}");
     }
 }

@@ -187,7 +187,8 @@ impl World {
             format!("{calls} calls are not {answered} answered and {failed} failed")
         })?;
         let branches = invites().map(|context| context.branches.len() as u64 - 1).sum::<u64>();
-        ensure(sum(|s| s.failovers) >= branches, || format!("{} failovers of {branches}", sum(|s| s.failovers)))?;
+        let further = sum(|s| s.failovers) + sum(|s| s.forks);
+        ensure(further >= branches, || format!("{further} failovers and forks of {branches}"))?;
         ensure(sum(|s| s.bugs) == 0, || String::from("a bug was counted"))?;
         ensure(sum(|s| s.dialogs_expired) == 0, || String::from("a dialog expired"))?;
         let (confirmed, ended) = (

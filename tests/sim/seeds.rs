@@ -21,6 +21,7 @@ pub(crate) struct Tally {
     pub(crate) answered: u64,
     pub(crate) failovers: u64,
     pub(crate) fallbacks: u64,
+    pub(crate) forks: u64,
     pub(crate) timer_c: u64,
     pub(crate) keepalives: u64,
     pub(crate) dead: u64,
@@ -53,6 +54,7 @@ pub(crate) fn run(seed: u64) -> Tally {
         tally.answered += proxy.stats().calls_answered;
         tally.failovers += proxy.stats().failovers;
         tally.fallbacks += proxy.stats().fallbacks;
+        tally.forks += proxy.stats().forks;
         tally.timer_c += proxy.stats().timer_c;
         tally.keepalives += proxy.stats().keepalives;
         tally.dead += proxy.stats().dialogs_dead;
@@ -79,7 +81,10 @@ fn setup(seed: u64, rng: &mut Rng) -> Setup {
             Algorithm::Priority,
             Algorithm::Weight,
             Algorithm::Hash(HashInput::CallId, HashKind::Consistent),
+            Algorithm::Parallel,
+            Algorithm::Parallel,
         ]),
+        branches_max: rng.between(2, 4) as usize,
         exhausted: rng.pick(&[Exhausted::BestResponse, Exhausted::ServiceUnavailable]),
         answer_timeout: s(2),
         more_failover_codes: if rng.chance(25) { vec![486, 603] } else { Vec::new() },

@@ -23,6 +23,8 @@ pub(crate) struct Setup {
     pub(crate) ipv6: bool,
     pub(crate) algorithm: Algorithm,
     pub(crate) failover_limit: usize,
+    /// Targets that a parallel set gives a request at once.
+    pub(crate) branches_max: usize,
     pub(crate) exhausted: Exhausted,
     pub(crate) answer_timeout: Duration,
     /// Final codes that send a request on, besides the standard ones.
@@ -46,6 +48,7 @@ impl Setup {
             ipv6: false,
             algorithm: Algorithm::Priority,
             failover_limit: destinations,
+            branches_max: 4,
             exhausted: Exhausted::BestResponse,
             answer_timeout: s(2),
             more_failover_codes: Vec::new(),
@@ -78,6 +81,7 @@ impl Setup {
             destinations: (0..self.hosts.len()).map(|index| self.destination(index)).collect(),
             failover_codes,
             failover_limit: self.failover_limit,
+            branches_max: self.branches_max,
             answer_timeout: self.answer_timeout,
             exhausted: self.exhausted,
             retry_after_s: 5,

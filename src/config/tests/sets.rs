@@ -131,13 +131,19 @@ const SET_CASES: &[(&str, &str)] = &[
         "algorithm = 16",
         "f:5: set[0].algorithm: found 16, allowed: of Kamailio's numbers 0 (hash-call-id), 1 (hash-from-uri), 2 (hash-to-uri), \
              3 (hash-request-uri), 4 (round-robin), 5 (hash-auth-user), 6 (random), 8 (priority), 9 (weight), 10 (call-load), \
-             11 (relative-weight), 14 (round-robin-or-priority), 15 (srv), 64 (round-robin-overload)",
+             11 (relative-weight), 12 (parallel), 14 (round-robin-or-priority), 15 (srv), 64 (round-robin-overload)",
     ),
     (
         "algorithm = 7",
         "f:5: set[0].algorithm: found 7 (the hash of a pseudo-variable in Kamailio), allowed: \"hash-header:NAME\", or \
              another hash",
     ),
+    ("algorithm = 12\nbranches_max = 9", "f:6: set[0].branches_max: found 9, allowed: 1 to 8"),
+    (
+        "algorithm = \"priority\"\nbranches_max = 2",
+        "f:6: set[0].branches_max: found 2, allowed: no branches_max, or algorithm = \"parallel\"",
+    ),
+    ("branches_max = 2", "f:5: set[0].branches_max: found 2, allowed: no branches_max, or algorithm = \"parallel\""),
     (
         "algorithm = 64\noverload_control = false",
         "f:6: set[0].overload_control: found false with algorithm round-robin-overload, allowed: true, or algorithm = \
@@ -157,8 +163,8 @@ const SET_CASES: &[(&str, &str)] = &[
     (
         "algorithm = \"legacy-hash-cal-id\"",
         "f:5: set[0].algorithm: found \"legacy-hash-cal-id\", allowed: round-robin, round-robin-overload, random, priority, weight, \
-             relative-weight, call-load, call-load-two-choices, round-robin-or-priority, srv, hash-call-id, hash-from-uri, hash-to-uri, \
-             hash-request-uri, hash-auth-user, hash-header:NAME, and legacy- before a hash (did you mean \
+             relative-weight, call-load, call-load-two-choices, parallel, round-robin-or-priority, srv, hash-call-id, hash-from-uri, \
+             hash-to-uri, hash-request-uri, hash-auth-user, hash-header:NAME, and legacy- before a hash (did you mean \
              \"legacy-hash-call-id\"?)",
     ),
     ("slow_start_s = 3601", "f:5: set[0].slow_start_s: found 3601, allowed: 0 to 3600"),
@@ -227,6 +233,7 @@ fn algorithms_have_names_and_the_numbers_that_kamailio_gives_them() {
         ("relative-weight", Some(11), Algorithm::RelativeWeight),
         ("call-load", Some(10), Algorithm::CallLoad(LoadChoice::Exact)),
         ("call-load-two-choices", None, Algorithm::CallLoad(LoadChoice::TwoChoices)),
+        ("parallel", Some(12), Algorithm::Parallel),
         ("round-robin-or-priority", Some(14), Algorithm::RoundRobinOrPriority),
         ("srv", Some(15), Algorithm::Srv),
         ("hash-call-id", Some(0), hash(HashInput::CallId)),
@@ -248,6 +255,12 @@ fn algorithms_have_names_and_the_numbers_that_kamailio_gives_them() {
             assert_eq!(config(&text).sets[0].algorithm, algorithm, "{value}");
         }
     }
+}
+
+#[test]
+fn a_parallel_set_says_how_many_destinations_ring_at_once() {
+    let read = |more: &str| config(&format!("{LISTEN}{SET}algorithm = \"parallel\"\n{more}")).sets[0].branches_max;
+    assert_eq!([read(""), read("branches_max = 1"), read("branches_max = 8")], [4, 1, limits::BRANCHES_MAX]);
 }
 
 /// Sets 1 to `count`, each of which falls back on the next; the last one on `last`, if that is one.

@@ -1,7 +1,7 @@
 //! The files that we ship: what they mean, and that they show every key and every default.
 
 use super::*;
-use crate::dispatcher::{Algorithm, Exhausted, FailoverCodes, LoadChoice};
+use crate::dispatcher::{Algorithm, Exhausted, FailoverCodes};
 use crate::proxy::settings::{Action, Listen, Transport, ValueMatch};
 use crate::sip::Status;
 
@@ -74,7 +74,7 @@ fn the_examples_in_the_built_in_file_mean_what_they_say() {
     let probe = &one.destinations[3].probe;
     assert_eq!((probe.interval, probe.timeout), (Some(Duration::from_secs(1)), Some(Duration::from_millis(500))));
     assert!(one.destinations[4].probe.flagged && one.destinations[6].probe.never && one.destinations[6].last_resort);
-    assert_eq!((two.algorithm, two.destinations.len()), (Algorithm::CallLoad(LoadChoice::Exact), 2));
+    assert_eq!((two.algorithm, two.branches_max, two.destinations.len()), (Algorithm::Parallel, 3, 2));
     let [first, second] = &config.rules[..] else { panic!("{:?}", config.rules) };
     assert_eq!(first.action, Action::Set(SetId(1)));
     assert_eq!(first.methods.iter().map(|method| &*method.0).collect::<Vec<_>>(), ["INVITE", "MESSAGE"]);
@@ -114,6 +114,7 @@ const WITHOUT_DEFAULT: &[&str] = &[
     "set[0].destinations[0].sockname",
     "set[0].destinations[0].ping_socket",
     "set[0].load_header",
+    "set[0].branches_max",
     "set[0].destinations[0].probe_interval_ms",
     "set[0].destinations[0].probe_timeout_ms",
     "set[0].destinations[0].probe_method",

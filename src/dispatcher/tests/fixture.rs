@@ -10,11 +10,12 @@ use crate::limits::TARGETS_MAX;
 use crate::time::Instant;
 
 /// Every algorithm that there is.
-pub(super) const ALGORITHMS: [Algorithm; 12] = [
+pub(super) const ALGORITHMS: [Algorithm; 13] = [
     Algorithm::RoundRobin,
     Algorithm::RoundRobinOverload,
     Algorithm::Random,
     Algorithm::Priority,
+    Algorithm::Parallel,
     Algorithm::Weight,
     Algorithm::RelativeWeight,
     Algorithm::CallLoad(LoadChoice::Exact),
