@@ -8,7 +8,7 @@ use super::reader::Item;
 use crate::dispatcher::{Algorithm, HashInput, HashKind, HeaderName, LoadChoice};
 
 /// Algorithms whose name says it all.
-const PLAIN: [(&str, Option<i64>, Algorithm); 9] = [
+const PLAIN: [(&str, Option<i64>, Algorithm); 10] = [
     ("round-robin", Some(4), Algorithm::RoundRobin),
     ("random", Some(6), Algorithm::Random),
     ("priority", Some(8), Algorithm::Priority),
@@ -16,6 +16,7 @@ const PLAIN: [(&str, Option<i64>, Algorithm); 9] = [
     ("relative-weight", Some(11), Algorithm::RelativeWeight),
     ("call-load", Some(10), Algorithm::CallLoad(LoadChoice::Exact)),
     ("call-load-two-choices", None, Algorithm::CallLoad(LoadChoice::TwoChoices)),
+    ("latency", Some(13), Algorithm::Latency),
     ("round-robin-or-priority", Some(14), Algorithm::RoundRobinOrPriority),
     ("srv", Some(15), Algorithm::Srv),
 ];
@@ -36,10 +37,9 @@ const HASH_HEADER: &str = "hash-header:";
 const LEGACY: &str = "legacy-";
 
 /// Kamailio's numbers without an algorithm here: what they are there, and the cure.
-const ELSEWHERE: [(i64, &str, &str); 4] = [
+const ELSEWHERE: [(i64, &str, &str); 3] = [
     (7, "the hash of a pseudo-variable", "\"hash-header:NAME\", or another hash"),
     (12, "parallel forking", "another algorithm: this one comes with a later version"),
-    (13, "latency", "another algorithm: this one comes with a later version"),
     (64, "overload control", "another algorithm: this one comes with a later version"),
 ];
 

@@ -5,6 +5,7 @@
 //! - The load of a destination is the number of its tokens that are out; nothing else changes it.
 //! - A token cannot be copied, and giving it back consumes it. Dropping one any other way is a bug: a panic in debug
 //!   builds, a count in [`leaked_tokens`] in all, which is exported and must read 0.
+//! - A token knows whether its INVITE has a response yet ([`States::note_response`]), so those without one are counted as exactly.
 //! - A token that is reserved never takes the load above `maxload`. The bound may sink below the load (a reload, a slow
 //!   start that begins while calls are left): then none is reserved until enough have ended.
 
@@ -16,6 +17,7 @@ use super::gate::{Bounds, Refused, has_room, reserve};
 use super::ramp::Part;
 use super::set::Destination;
 use super::state::{StateIndex, States};
+use crate::limits::DESTINATIONS_MAX;
 use crate::time::Instant;
 
 static LEAKED: AtomicU64 = AtomicU64::new(0);
@@ -26,13 +28,18 @@ pub fn leaked_tokens() -> u64 {
     LEAKED.load(Ordering::Relaxed)
 }
 
+/// The bit of a token whose INVITE has no response yet.
+const PENDING: u32 = 1 << 31;
+
+const _: () = assert!(DESTINATIONS_MAX < PENDING as usize);
+
 /// One call's share of a destination's load; 4 bytes, also as `Option<LoadToken>`.
 ///
 /// Give it back with [`States::release`] to the states that it was taken from.
 #[must_use = "a token that is not given back counts as load for ever"]
 #[derive(Debug)]
 pub struct LoadToken {
-    /// The slot's number plus one.
+    /// The slot's number plus one; with [`PENDING`] until its INVITE has a response.
     slot: NonZeroU32,
 }
 
@@ -40,7 +47,7 @@ impl LoadToken {
     /// The destination whose load it is.
     #[must_use]
     pub const fn state(&self) -> StateIndex {
-        StateIndex::new(self.slot.get() - 1)
+        StateIndex::new((self.slot.get() & !PENDING) - 1)
     }
 }
 
@@ -48,7 +55,7 @@ impl Drop for LoadToken {
     fn drop(&mut self) {
         LEAKED.fetch_add(1, Ordering::Relaxed);
         // A panic that is already under way may drop tokens; a second one would hide it.
-        debug_assert!(std::thread::panicking(), "a load token of slot {} was dropped", self.slot.get() - 1);
+        debug_assert!(std::thread::panicking(), "a load token of slot {} was dropped", self.state().value());
     }
 }
 
@@ -60,11 +67,33 @@ impl States {
     /// Nothing is taken when the destination is at `maxload` (of which slow start gives a part only) or at its calls per second.
     pub fn reserve(&self, destination: &Destination, now: Instant) -> Result<LoadToken, Refused> {
         if destination.maxload == 0 && destination.calls_per_second_max == 0 {
-            return Ok(self.take_load(destination.state));
+            return Ok(self.begin(self.take_load(destination.state)));
         }
         let slot = self.slot(destination.state);
         reserve(&slot.load, &slot.arrival_ns, self.bounds(destination, now), now.as_nanos())?;
-        Ok(LoadToken { slot: NonZeroU32::MIN.saturating_add(destination.state.value()) })
+        Ok(self.begin(LoadToken { slot: NonZeroU32::MIN.saturating_add(destination.state.value()) }))
+    }
+
+    /// Counts the INVITE that is now sent for the call.
+    fn begin(&self, mut token: LoadToken) -> LoadToken {
+        self.slot(token.state()).pending.fetch_add(1, Ordering::Relaxed);
+        token.slot |= PENDING;
+        token
+    }
+
+    /// The INVITE of the call has its first response, whatever it says: it is not waited for any more. Later ones change nothing.
+    pub fn note_response(&self, token: &mut LoadToken) {
+        if token.slot.get() & PENDING != 0 {
+            let slot = token.state();
+            token.slot = NonZeroU32::MIN.saturating_add(slot.value());
+            self.slot(slot).pending.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Live tokens of one destination whose INVITE has no response yet.
+    #[must_use]
+    pub fn pending(&self, index: StateIndex) -> u64 {
+        self.slot(index).pending.load(Ordering::Relaxed)
     }
 
     /// Whether [`States::reserve`] would say yes now; a look, which promises nothing.
@@ -100,7 +129,8 @@ impl States {
     }
 
     /// Takes back one token and its one of load.
-    pub fn release(&self, token: LoadToken) {
+    pub fn release(&self, mut token: LoadToken) {
+        self.note_response(&mut token);
         let load_before = self.slot(token.state()).load.fetch_sub(1, Ordering::Relaxed);
         debug_assert!(load_before > 0, "a token of other states");
         mem::forget(token);

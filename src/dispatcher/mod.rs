@@ -28,8 +28,10 @@
 
 mod call_load;
 mod check;
+mod congestion;
 mod events;
 mod evidence;
+mod fastest;
 #[cfg(test)]
 #[path = "tests/fixture.rs"]
 mod fixture;
@@ -38,6 +40,7 @@ mod hash;
 mod latency;
 mod legacy;
 mod load;
+mod lowest;
 mod priority;
 mod ramp;
 mod random;
@@ -60,7 +63,7 @@ pub use check::TableError;
 pub use events::{Cause, Event, EventKind, Reason, Why};
 pub use evidence::{Evidence, Outage, PanicRule, PassiveSpec};
 pub use gate::Refused;
-pub use latency::{ESTIMATE_AFTER, Latency, RESPONSE_HALF_LIFE};
+pub use latency::{ESTIMATE_AFTER, FAILURE_COUNTS_AS, Latency, RESPONSE_HALF_LIFE};
 pub use load::{LoadToken, leaked_tokens};
 pub use random::Random;
 pub use select::Input;

@@ -98,8 +98,9 @@ fn tell(table: &Table, lost_before: &mut u64) {
                 tracing::debug!(set = known.set.0, uri = %known.uri, event = %kind, why = %why, "destination");
             }
             Some(Some(known)) => {
-                let latency = states.latency(known.state).estimate;
-                tracing::info!(set = known.set.0, uri = %known.uri, event = %kind, why = %why, ?latency, "destination");
+                let (latency, response) = (states.latency(known.state).estimate, states.response_time(known.state));
+                let uri = &known.uri;
+                tracing::info!(set = known.set.0, %uri, event = %kind, why = %why, ?latency, ?response, "destination");
             }
             Some(None) => tracing::debug!(event = %kind, why = %why, "a destination that is gone"),
             None => tracing::info!(event = %kind, why = %why, "sets"),

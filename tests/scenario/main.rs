@@ -12,6 +12,7 @@ mod fallback;
 mod forwarding;
 mod full;
 mod invite_transactions;
+mod latency;
 mod load;
 mod more_a;
 mod more_b;

@@ -72,6 +72,7 @@ fn setup(seed: u64, rng: &mut Rng) -> Setup {
             Algorithm::Random,
             Algorithm::Priority,
             Algorithm::Weight,
+            Algorithm::Latency,
             Algorithm::Hash(HashInput::CallId, HashKind::Consistent),
         ]),
         exhausted: rng.pick(&[Exhausted::BestResponse, Exhausted::ServiceUnavailable]),

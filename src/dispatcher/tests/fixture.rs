@@ -10,7 +10,7 @@ use crate::limits::TARGETS_MAX;
 use crate::time::Instant;
 
 /// Every algorithm that there is.
-pub(super) const ALGORITHMS: [Algorithm; 11] = [
+pub(super) const ALGORITHMS: [Algorithm; 12] = [
     Algorithm::RoundRobin,
     Algorithm::Random,
     Algorithm::Priority,
@@ -18,6 +18,7 @@ pub(super) const ALGORITHMS: [Algorithm; 11] = [
     Algorithm::RelativeWeight,
     Algorithm::CallLoad(LoadChoice::Exact),
     Algorithm::CallLoad(LoadChoice::TwoChoices),
+    Algorithm::Latency,
     Algorithm::RoundRobinOrPriority,
     Algorithm::Srv,
     Algorithm::Hash(HashInput::CallId, HashKind::Consistent),
