@@ -77,7 +77,8 @@ impl Fastest {
         Self { tiers: tiers.into_values().map(tier).collect() }
     }
 
-    /// Offers destinations from the fastest on.
+    /// Offers destinations from the fastest on. On its own: what it needs on the stack is not for the other algorithms to clear.
+    #[inline(never)]
     pub(super) fn draft(&self, draft: &mut Draft<'_>, turns: &AtomicU64, random: &mut Random) {
         if draft.destinations() <= LOOKS_MAX {
             best_of_all(draft, turns, key);

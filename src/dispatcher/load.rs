@@ -16,7 +16,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use super::gate::{Bounds, Refused, has_room, reserve};
 use super::ramp::Part;
 use super::set::Destination;
-use super::state::{StateIndex, States};
+use super::state::{Slot, StateIndex, States};
 use crate::limits::DESTINATIONS_MAX;
 use crate::time::Instant;
 
@@ -49,6 +49,13 @@ impl LoadToken {
     pub const fn state(&self) -> StateIndex {
         StateIndex::new((self.slot.get() & !PENDING) - 1)
     }
+
+    /// The token of a call whose INVITE is now sent, and counted.
+    #[inline]
+    fn begin(state: StateIndex, slot: &Slot) -> Self {
+        slot.pending.fetch_add(1, Ordering::Relaxed);
+        Self { slot: NonZeroU32::MIN.saturating_add(state.value()) | PENDING }
+    }
 }
 
 impl Drop for LoadToken {
@@ -67,18 +74,13 @@ impl States {
     /// Nothing is taken when the destination is at `maxload` (of which slow start gives a part only) or at its calls per second.
     pub fn reserve(&self, destination: &Destination, now: Instant) -> Result<LoadToken, Refused> {
         if destination.maxload == 0 && destination.calls_per_second_max == 0 {
-            return Ok(self.begin(self.take_load(destination.state)));
+            let slot = self.slot(destination.state);
+            slot.load.fetch_add(1, Ordering::Relaxed);
+            return Ok(LoadToken::begin(destination.state, slot));
         }
         let slot = self.slot(destination.state);
         reserve(&slot.load, &slot.arrival_ns, self.bounds(destination, now), now.as_nanos())?;
-        Ok(self.begin(LoadToken { slot: NonZeroU32::MIN.saturating_add(destination.state.value()) }))
-    }
-
-    /// Counts the INVITE that is now sent for the call.
-    fn begin(&self, mut token: LoadToken) -> LoadToken {
-        self.slot(token.state()).pending.fetch_add(1, Ordering::Relaxed);
-        token.slot |= PENDING;
-        token
+        Ok(LoadToken::begin(destination.state, slot))
     }
 
     /// The INVITE of the call has its first response, whatever it says: it is not waited for any more. Later ones change nothing.

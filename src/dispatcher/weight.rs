@@ -146,6 +146,7 @@ impl Shares {
         });
     }
 
+    #[cold]
     fn write_congested(&self, draft: &Draft<'_>, view: &mut Writer<'_>) -> (u64, u64) {
         let standing = || self.members.iter().filter(|member| draft.is_standing(member.position));
         let scale = Scale::new(standing().map(|member| (member.weight, draft.congestion_ms(member.position))));
