@@ -44,6 +44,7 @@ fn destination(number: u16) -> DestinationSpec {
         priority: i32::from(number % 3),
         maxload: u32::from(number % 2) * 40,
         calls_per_second_max: u32::from(number % 7) * 10,
+        cc: number % 4 == 1,
         last_resort: number % 11 == 10,
         overload: OverloadBounds { ocrate: (number % 4) as u8 * 20, ..OverloadBounds::default() },
         ..DestinationSpec::new("sip:192.0.2.1", SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 5060)))
@@ -93,6 +94,7 @@ fn selecting_and_taking_load_allocate_nothing_whatever_is_available() {
         Algorithm::RelativeWeight,
         Algorithm::CallLoad(LoadChoice::Exact),
         Algorithm::CallLoad(LoadChoice::TwoChoices),
+        Algorithm::Latency,
         Algorithm::RoundRobinOrPriority,
         Algorithm::Srv,
         Algorithm::Hash(HashInput::CallId, HashKind::Consistent),

@@ -16,7 +16,7 @@ use siplane::time::Instant;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-const ALGORITHMS: [(&str, Algorithm); 11] = [
+const ALGORITHMS: [(&str, Algorithm); 12] = [
     ("round-robin", Algorithm::RoundRobin),
     ("random", Algorithm::Random),
     ("priority", Algorithm::Priority),
@@ -26,6 +26,7 @@ const ALGORITHMS: [(&str, Algorithm); 11] = [
     ("hash-legacy", Algorithm::Hash(HashInput::CallId, HashKind::Legacy)),
     ("call-load", Algorithm::CallLoad(LoadChoice::Exact)),
     ("call-load-two", Algorithm::CallLoad(LoadChoice::TwoChoices)),
+    ("latency", Algorithm::Latency),
     ("rr-or-priority", Algorithm::RoundRobinOrPriority),
     ("srv", Algorithm::Srv),
 ];

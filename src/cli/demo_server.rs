@@ -41,6 +41,8 @@ impl DemoServer for Running {
                 selected: counters.selected,
                 answered: counters.answered,
                 load: states.load(destination.state),
+                estimate: Some(states.latency(destination.state)).filter(|it| it.count > 0).map(|it| it.estimate),
+                response_time: states.response_time(destination.state),
             }
         };
         Snapshot {

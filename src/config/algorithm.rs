@@ -8,7 +8,7 @@ use super::reader::Item;
 use crate::dispatcher::{Algorithm, HashInput, HashKind, HeaderName, LoadChoice};
 
 /// Algorithms whose name says it all.
-const PLAIN: [(&str, Option<i64>, Algorithm); 11] = [
+const PLAIN: [(&str, Option<i64>, Algorithm); 12] = [
     ("round-robin", Some(4), Algorithm::RoundRobin),
     ("round-robin-overload", Some(64), Algorithm::RoundRobinOverload),
     ("random", Some(6), Algorithm::Random),
@@ -17,6 +17,7 @@ const PLAIN: [(&str, Option<i64>, Algorithm); 11] = [
     ("relative-weight", Some(11), Algorithm::RelativeWeight),
     ("call-load", Some(10), Algorithm::CallLoad(LoadChoice::Exact)),
     ("call-load-two-choices", None, Algorithm::CallLoad(LoadChoice::TwoChoices)),
+    ("latency", Some(13), Algorithm::Latency),
     ("parallel", Some(12), Algorithm::Parallel),
     ("round-robin-or-priority", Some(14), Algorithm::RoundRobinOrPriority),
     ("srv", Some(15), Algorithm::Srv),
@@ -38,10 +39,8 @@ const HASH_HEADER: &str = "hash-header:";
 const LEGACY: &str = "legacy-";
 
 /// Kamailio's numbers without an algorithm here: what they are there, and the cure.
-const ELSEWHERE: [(i64, &str, &str); 2] = [
-    (7, "the hash of a pseudo-variable", "\"hash-header:NAME\", or another hash"),
-    (13, "latency", "another algorithm: this one comes with a later version"),
-];
+const ELSEWHERE: [(i64, &str, &str); 1] =
+    [(7, "the hash of a pseudo-variable", "\"hash-header:NAME\", or another hash")];
 
 /// The algorithm that `item` names.
 pub(super) fn read(item: &Item<'_>) -> Option<Algorithm> {

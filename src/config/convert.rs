@@ -56,7 +56,7 @@ fn write_all(toml: &mut String, file_name: &str, sets: &[ListSet], own: &[Listen
         writeln!(toml, "\n# To be changed: the set for requests that no [[rule]] takes.")?;
         writeln!(toml, "default_set = {}", first.id.0)?;
     }
-    let wish = |spec: &DestinationSpec| spec.probe.flagged || (spec.inactive && !spec.probe.never);
+    let wish = |spec: &DestinationSpec| spec.probe.flagged || ((spec.inactive || spec.cc) && !spec.probe.never);
     if sets.iter().flat_map(|set| &set.destinations).any(wish) {
         writeln!(toml, "\n# To be changed: the list asks for probes, and nothing is probed without an interval.")?;
         writeln!(toml, "#[prober]\n#interval_ms = 5000")?;
@@ -119,6 +119,7 @@ fn write_destination(toml: &mut String, spec: &DestinationSpec, own: &[Listen]) 
         ("ocmin", i64::from(spec.overload.ocmin), i64::from(default.overload.ocmin)),
         ("ocmax", i64::from(spec.overload.ocmax), i64::from(default.overload.ocmax)),
         ("ocrate", i64::from(spec.overload.ocrate), i64::from(default.overload.ocrate)),
+        ("latency_ms", spec.latency.as_millis() as i64, 0),
     ];
     for (key, number, _) in numbers.iter().filter(|(_, number, default)| number != default) {
         write!(toml, ", {key} = {number}")?;
@@ -141,7 +142,8 @@ fn write_destination(toml: &mut String, spec: &DestinationSpec, own: &[Listen]) 
     for (key, text) in texts.iter().filter(|(_, text)| !text.is_empty()) {
         write!(toml, ", {key} = {}", quoted(text))?;
     }
-    for (key, _) in [("disabled", spec.disabled), ("inactive", spec.inactive)].iter().filter(|(_, set)| *set) {
+    let flags = [("cc", spec.cc), ("disabled", spec.disabled), ("inactive", spec.inactive)];
+    for (key, _) in flags.iter().filter(|(_, set)| *set) {
         write!(toml, ", {key} = true")?;
     }
     match (spec.probe.never, spec.probe.flagged) {

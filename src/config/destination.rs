@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 const ENTRY_ALLOWED: &str = "a SIP URI in quotes, or { uri = \"sip:…\", weight = 1 }";
 
 /// Keys of a destination that Kamailio's list files carry in a column of their own, and that are lost in a URI.
-const ATTRIBUTES: [&str; 5] = ["weight", "rweight", "priority", "duid", "maxload"];
+const ATTRIBUTES: [&str; 7] = ["weight", "rweight", "priority", "duid", "maxload", "latency", "cc"];
 
 /// The largest share of one destination.
 pub(super) const WEIGHT_MAX: i64 = 65_535;
@@ -22,6 +22,9 @@ pub(super) const MAXLOAD_MAX: i64 = 0x7fff_ffff;
 
 /// Calls in one second that a bound may name: more than any machine takes.
 const CALLS_PER_SECOND_MAX: i64 = 1_000_000;
+
+/// Milliseconds that a destination may be said to take to answer: more than any probe waits.
+pub(super) const LATENCY_MS_MAX: i64 = 60_000;
 
 /// Bytes of attributes at most.
 pub(super) const ATTRS_BYTES_MAX: usize = 4_096;
@@ -42,6 +45,8 @@ pub(super) fn read(item: &Item<'_>, around: &Surroundings<'_>) -> Option<Destina
     let inactive = section.flag("inactive");
     let maxload = section.number("maxload", 0..=MAXLOAD_MAX, 0);
     let calls_per_second_max = section.number("calls_per_second_max", 0..=CALLS_PER_SECOND_MAX, 0);
+    let cc = section.flag("cc");
+    let latency = section.millis("latency_ms", 0..=LATENCY_MS_MAX, Duration::ZERO);
     let last_resort = section.flag("last_resort");
     let attrs = section.item("attrs").and_then(|item| attrs(&item)).unwrap_or_default();
     let sockets = Wishes::read(&mut section, around.listen);
@@ -60,6 +65,8 @@ pub(super) fn read(item: &Item<'_>, around: &Surroundings<'_>) -> Option<Destina
         priority,
         maxload,
         calls_per_second_max,
+        cc,
+        latency,
         last_resort,
         disabled,
         inactive,

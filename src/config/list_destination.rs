@@ -1,12 +1,13 @@
 //! What the columns of one line of a `dispatcher.list` mean: URI, flags, priority, attributes.
 
-use super::destination::{ATTRS_BYTES_MAX, MAXLOAD_MAX, WEIGHT_MAX, is_duid};
+use super::destination::{ATTRS_BYTES_MAX, LATENCY_MS_MAX, MAXLOAD_MAX, WEIGHT_MAX, is_duid};
 use super::list_file::{ListSurroundings, Notes};
 use super::list_line::{self, Columns};
 use super::problem::nearest;
 use super::{list_socket, process, uri};
 use crate::dispatcher::{DestinationSpec, OverloadBounds};
 use crate::proxy::settings::Listen;
+use core::time::Duration;
 use std::net::SocketAddr;
 
 /// Kamailio's flags (its dispatcher module, `ds_flags`).
@@ -19,7 +20,7 @@ const NO_PING: u64 = 32;
 const ALL_FLAGS: u64 = 63;
 
 /// Attributes that mean something here.
-const USED: [&str; 11] = [
+const USED: [&str; 13] = [
     "duid",
     "maxload",
     "weight",
@@ -31,9 +32,11 @@ const USED: [&str; 11] = [
     "ocmin",
     "ocmax",
     "ocrate",
+    "latency",
+    "cc",
 ];
 /// Attributes that mean something in Kamailio and nothing here.
-const WITHOUT_EFFECT: [&str; 3] = ["obproxy", "latency", "cc"];
+const WITHOUT_EFFECT: [&str; 1] = ["obproxy"];
 
 /// The largest weight that Kamailio takes.
 const KAMAILIO_WEIGHT_MAX: u32 = 100;
@@ -136,6 +139,8 @@ fn attribute(draft: &mut Draft, name: &str, value: &str, notes: &mut Notes<'_>) 
         "weight" => draft.weight = weight(&name, value, notes),
         "rweight" => draft.rweight = weight(&name, value, notes),
         "maxload" => maxload(&mut draft.spec, value, notes),
+        "latency" => draft.spec.latency = Duration::from_millis(number(&name, value, LATENCY_MS_MAX, notes)),
+        "cc" => draft.spec.cc = number(&name, value, 1, notes) == 1,
         "ping_from" if process::is_prober_from(value) => draft.spec.probe.from = Some(value.to_owned()),
         "ping_from" => {
             let found = format!("{}, which is not used", shown(value));
@@ -173,6 +178,15 @@ fn weight(name: &str, value: &str, notes: &mut Notes<'_>) -> Option<u32> {
         Some(_) => {}
     }
     number
+}
+
+/// 0 to `most`; 0 for what cannot be used, which is told.
+fn number(name: &str, value: &str, most: i64, notes: &mut Notes<'_>) -> u64 {
+    let number = value.parse().ok().filter(|number| (0..=most).contains(number));
+    if number.is_none() {
+        notes.warn(&format!("attrs.{name}"), format!("{}, which is not used", shown(value)), format!("0 to {most}"));
+    }
+    number.unwrap_or_default().unsigned_abs()
 }
 
 fn maxload(spec: &mut DestinationSpec, value: &str, notes: &mut Notes<'_>) {
@@ -226,6 +240,10 @@ fn flags(spec: &mut DestinationSpec, flags: u64, notes: &mut Notes<'_>, probes: 
     }
     if spec.probe.flagged && !spec.probe.never && !spec.disabled && !probes {
         notes.warn_once("flags", "flag 8 (probing), while nothing is probed", "interval_ms above 0 in [prober]");
+    }
+    if spec.cc && (spec.probe.never || !probes) {
+        let found = "cc and no probe that would see a congestion";
+        notes.warn_once("attrs.cc", found, "interval_ms above 0 in [prober], and no flag 16 or 32");
     }
     // Never has the last word.
     spec.probe.flagged &= !spec.probe.never;

@@ -246,14 +246,17 @@ fn destinations(list: &Item<'_>, section: &Section<'_>, around: &Surroundings<'_
 }
 
 fn warn_of_probing(section: &Section<'_>, destinations: &[DestinationSpec], prober: &ProberSettings) {
-    let unprobed = |spec: &&DestinationSpec| {
-        let asked = spec.probe.flagged || (spec.inactive && !spec.probe.never);
-        asked && spec.probe.interval.unwrap_or(prober.interval).is_zero()
-    };
-    let count = destinations.iter().filter(unprobed).count();
+    let unprobed = |spec: &DestinationSpec| spec.probe.interval.unwrap_or(prober.interval).is_zero();
+    let asked = |spec: &&DestinationSpec| spec.probe.flagged || (spec.inactive && !spec.probe.never);
+    let count = destinations.iter().filter(asked).filter(|spec| unprobed(spec)).count();
     if count > 0 {
         let found = format!("{count} destinations with probing or inactive, which nothing probes");
         section.warn(&found, "interval_ms above 0 in [prober], or probe_interval_ms");
+    }
+    let count = destinations.iter().filter(|spec| spec.cc && (spec.probe.never || unprobed(spec))).count();
+    if count > 0 {
+        let found = format!("{count} destinations with cc that nothing probes, so that no congestion is seen");
+        section.warn(&found, "interval_ms above 0 in [prober], or probe_interval_ms, and no probing = \"never\"");
     }
 }
 

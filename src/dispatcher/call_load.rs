@@ -10,19 +10,16 @@
 //!   cost does not grow with it: the best of [`DRAWS`] drawn by weight is at most a call or two above the very fewest.
 //! - `TwoChoices` draws two by weight and takes the better one, whatever the size of the set.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::AtomicU64;
 
+use super::lowest::{LOOKS_MAX, Lowest, best_of_all};
 use super::random::Random;
 use super::report::ReportSpec;
 use super::reported_load::Fullness;
-use super::select::{Draft, around, weights};
+use super::select::{Draft, weights};
 use super::set::Destination;
 use super::spec::LoadChoice;
 use super::weight::Shares;
-use crate::limits::TARGETS_MAX;
-
-/// Sets up to this size are looked at whole under `Exact`.
-const LOOKS_MAX: usize = 128;
 
 /// Draws for one request in a larger set.
 const DRAWS: usize = 32;
@@ -97,60 +94,6 @@ impl Loads {
         draft.offer_all(best.positions());
     }
 }
-
-/// The whole set in the order of loads; equal ones from another beginning each time, counted among the available ones.
-fn best_of_all(draft: &mut Draft<'_>, turns: &AtomicU64, load_of: impl Fn(&Draft<'_>, usize) -> u64) {
-    let mut available = [0_u8; LOOKS_MAX];
-    let mut count = 0;
-    for position in (0..draft.destinations()).filter(|position| draft.is_available(*position)) {
-        available[count] = position as u8;
-        count += 1;
-    }
-    let turn = turns.fetch_add(1, Ordering::Relaxed);
-    let Some(start) = turn.checked_rem(count as u64) else { return };
-    let mut best = Lowest::new(draft.room());
-    for index in around(start as usize, count) {
-        let position = usize::from(available[index]);
-        let load = load_of(draft, position);
-        if best.admits(load, position) {
-            best.insert(load, position);
-        }
-    }
-    draft.offer_all(best.positions());
-}
-
-/// The lowest loads so far with their positions, lowest first; of equal ones the first to come.
-struct Lowest {
-    entries: [(u64, usize); TARGETS_MAX],
-    len: usize,
-    room: usize,
-}
-
-impl Lowest {
-    fn new(room: usize) -> Self {
-        Self { entries: [(0, 0); TARGETS_MAX], len: 0, room: room.min(TARGETS_MAX) }
-    }
-
-    /// Whether it is low enough and not there yet.
-    fn admits(&self, load: u64, position: usize) -> bool {
-        let low = self.len < self.room || (self.len > 0 && load < self.entries[self.len - 1].0);
-        low && self.positions().all(|known| known != position)
-    }
-
-    /// Only for what was admitted.
-    fn insert(&mut self, load: u64, position: usize) {
-        let place = self.entries[..self.len].partition_point(|entry| entry.0 <= load);
-        self.len = (self.len + 1).min(self.room);
-        self.entries[place..self.len].rotate_right(1);
-        self.entries[place] = (load, position);
-    }
-
-    fn positions(&self) -> impl Iterator<Item = usize> {
-        self.entries[..self.len].iter().map(|entry| entry.1)
-    }
-}
-
-const _: () = assert!(LOOKS_MAX <= 1 << 8);
 
 #[cfg(test)]
 mod tests {

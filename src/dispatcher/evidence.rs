@@ -138,11 +138,13 @@ impl States {
     /// A call's request there was not answered in time, not even provisionally.
     pub fn note_timeout(&self, index: StateIndex) {
         self.slot(index).vitals.evidence.timeouts_in_row.fetch_add(1, Ordering::Relaxed);
+        self.note_no_response(index);
     }
 
     /// A call's request could not be sent there, or an ICMP error came for it (RFC 3261 §18.4).
     pub fn note_unreachable(&self, index: StateIndex) {
         self.slot(index).vitals.evidence.unreachables_in_row.fetch_add(1, Ordering::Relaxed);
+        self.note_no_response(index);
     }
 
     /// A response with this code came from there, provisional ones included.

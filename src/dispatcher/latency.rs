@@ -7,6 +7,7 @@
 //!   average of the first [`ESTIMATE_AFTER`] answers, then weighs the new one by a share that the settings say.
 //! - Live response time (INVITE to first response, 100 included) is a peak-EWMA: a slower sample counts at once and whole, a faster
 //!   one by an eighth. It halves every [`RESPONSE_HALF_LIFE`] without samples, so a destination that was slow once is tried again.
+//! - A request without an answer, or one that could not be sent, counts as a response after [`FAILURE_COUNTS_AS`], and fades like one.
 //! - A reload forgets nothing; only a new destination in the slot starts from nothing.
 
 use core::sync::atomic::{AtomicU16, AtomicU64, Ordering};
@@ -19,6 +20,12 @@ pub const ESTIMATE_AFTER: u64 = 10;
 
 /// Time in which the response time of a destination without live calls halves.
 pub const RESPONSE_HALF_LIFE: Duration = Duration::from_secs(10);
+
+/// What a request that got no response counts as in the live response time, at least.
+pub const FAILURE_COUNTS_AS: Duration = Duration::from_secs(1);
+
+/// Answers that a configured latency counts as (Kamailio's number).
+const SEED_COUNT: u64 = 10_000;
 
 /// What the probes of one destination measured since it got its slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -39,6 +46,20 @@ pub struct Latency {
     pub last: Duration,
     /// Code of the last answer; none when the last probe was not answered, or there was none yet.
     pub last_code: Option<u16>,
+}
+
+/// Probe latency as selection reads it, ns.
+#[derive(Clone, Copy)]
+pub(super) struct Probed {
+    pub(super) estimate_ns: f64,
+    average_ns: f64,
+}
+
+impl Probed {
+    /// How much slower than on average it is, never negative.
+    pub(super) fn congestion_ns(self) -> f64 {
+        (self.estimate_ns - self.average_ns).max(0.0)
+    }
 }
 
 /// The atomics of one slot. Floats are kept as their bits: 0 is 0.0.
@@ -72,6 +93,7 @@ impl States {
         let cells = &self.slot(index).vitals.latency;
         let sample_ns = latency.as_nanos() as u64;
         let sample = sample_ns as f64;
+        let congestion = self.congestion(index).as_millis();
         let count = cells.count.load(Ordering::Relaxed) + 1;
         let (average, squares, estimate) = (read(&cells.average_ns), read(&cells.squares), read(&cells.estimate_ns));
         let distance = sample - average;
@@ -85,6 +107,25 @@ impl States {
         cells.last_ns.store(sample_ns, Ordering::Relaxed);
         cells.last_code.store(code, Ordering::Relaxed);
         cells.count.store(count, Ordering::Relaxed);
+        if self.congestion(index).as_millis() != congestion {
+            self.congestion.tell();
+        }
+    }
+
+    /// Has a new destination begin as if probes had measured `latency` many times.
+    pub(super) fn seed_latency(&self, index: StateIndex, latency: Duration) {
+        let cells = &self.slot(index).vitals.latency;
+        let nanos = latency.as_nanos() as f64;
+        write(&cells.average_ns, nanos);
+        write(&cells.estimate_ns, nanos);
+        cells.count.store(SEED_COUNT, Ordering::Relaxed);
+    }
+
+    /// Estimate and average; none before the first answer. Three loads.
+    pub(super) fn probed(&self, index: StateIndex) -> Option<Probed> {
+        let cells = &self.slot(index).vitals.latency;
+        let probed = || Probed { estimate_ns: read(&cells.estimate_ns), average_ns: read(&cells.average_ns) };
+        (cells.count.load(Ordering::Relaxed) > 0).then(probed)
     }
 
     /// Records a probe that was not answered in time, or could not be delivered. For the prober alone.
@@ -120,6 +161,12 @@ impl States {
         // The closure always gives a value, so this never fails.
         let _ = cells.response_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(next(old)));
         cells.responses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Records that a request got no response. For shards.
+    pub(super) fn note_no_response(&self, index: StateIndex) {
+        let cell = &self.slot(index).vitals.latency.response_ns;
+        cell.fetch_max(FAILURE_COUNTS_AS.as_nanos() as u64, Ordering::Relaxed);
     }
 
     /// The peak-EWMA of live response times; none before the first. One load.

@@ -7,6 +7,7 @@
 //!   builds, a count in [`leaked_tokens`] in all, which is exported and must read 0.
 //! - A token that is reserved never takes the load above `maxload`. The bound may sink below the load (a reload, a
 //!   report, a slow start that begins while calls are left): then none is reserved until enough have ended.
+//! - A token knows whether its INVITE has a response yet ([`States::note_response`]), so those without one are counted as exactly.
 
 use core::mem;
 use core::num::NonZeroU32;
@@ -16,7 +17,8 @@ use core::time::Duration;
 use super::gate::{Bounds, Refused, has_room, reserve};
 use super::ramp::Part;
 use super::set::Destination;
-use super::state::{StateIndex, States};
+use super::state::{Slot, StateIndex, States};
+use crate::limits::DESTINATIONS_MAX;
 use crate::time::Instant;
 
 static LEAKED: AtomicU64 = AtomicU64::new(0);
@@ -27,13 +29,18 @@ pub fn leaked_tokens() -> u64 {
     LEAKED.load(Ordering::Relaxed)
 }
 
+/// The bit of a token whose INVITE has no response yet.
+const PENDING: u32 = 1 << 31;
+
+const _: () = assert!(DESTINATIONS_MAX < PENDING as usize);
+
 /// One call's share of a destination's load; 4 bytes, also as `Option<LoadToken>`.
 ///
 /// Give it back with [`States::release`] to the states that it was taken from.
 #[must_use = "a token that is not given back counts as load for ever"]
 #[derive(Debug)]
 pub struct LoadToken {
-    /// The slot's number plus one.
+    /// The slot's number plus one; with [`PENDING`] until its INVITE has a response.
     slot: NonZeroU32,
 }
 
@@ -41,7 +48,14 @@ impl LoadToken {
     /// The destination whose load it is.
     #[must_use]
     pub const fn state(&self) -> StateIndex {
-        StateIndex::new(self.slot.get() - 1)
+        StateIndex::new((self.slot.get() & !PENDING) - 1)
+    }
+
+    /// The token of a call whose INVITE is now sent, and counted.
+    #[inline]
+    fn begin(state: StateIndex, slot: &Slot) -> Self {
+        slot.pending.fetch_add(1, Ordering::Relaxed);
+        Self { slot: NonZeroU32::MIN.saturating_add(state.value()) | PENDING }
     }
 }
 
@@ -49,7 +63,7 @@ impl Drop for LoadToken {
     fn drop(&mut self) {
         LEAKED.fetch_add(1, Ordering::Relaxed);
         // A panic that is already under way may drop tokens; a second one would hide it.
-        debug_assert!(std::thread::panicking(), "a load token of slot {} was dropped", self.slot.get() - 1);
+        debug_assert!(std::thread::panicking(), "a load token of slot {} was dropped", self.state().value());
     }
 }
 
@@ -62,11 +76,28 @@ impl States {
     /// calls per second.
     pub fn reserve(&self, destination: &Destination, now: Instant) -> Result<LoadToken, Refused> {
         if !destination.bounded {
-            return Ok(self.take_load(destination.state));
+            let slot = self.slot(destination.state);
+            slot.load.fetch_add(1, Ordering::Relaxed);
+            return Ok(LoadToken::begin(destination.state, slot));
         }
         let slot = self.slot(destination.state);
         reserve(&slot.load, &slot.arrival_ns, self.bounds(destination, now), now.as_nanos())?;
-        Ok(LoadToken { slot: NonZeroU32::MIN.saturating_add(destination.state.value()) })
+        Ok(LoadToken::begin(destination.state, slot))
+    }
+
+    /// The INVITE of the call has its first response, whatever it says: it is not waited for any more. Later ones change nothing.
+    pub fn note_response(&self, token: &mut LoadToken) {
+        if token.slot.get() & PENDING != 0 {
+            let slot = token.state();
+            token.slot = NonZeroU32::MIN.saturating_add(slot.value());
+            self.slot(slot).pending.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Live tokens of one destination whose INVITE has no response yet.
+    #[must_use]
+    pub fn pending(&self, index: StateIndex) -> u64 {
+        self.slot(index).pending.load(Ordering::Relaxed)
     }
 
     /// Whether [`States::reserve`] would say yes now; a look, which promises nothing.
@@ -121,7 +152,8 @@ impl States {
     }
 
     /// Takes back one token and its one of load.
-    pub fn release(&self, token: LoadToken) {
+    pub fn release(&self, mut token: LoadToken) {
+        self.note_response(&mut token);
         let load_before = self.slot(token.state()).load.fetch_sub(1, Ordering::Relaxed);
         debug_assert!(load_before > 0, "a token of other states");
         mem::forget(token);

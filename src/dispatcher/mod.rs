@@ -31,8 +31,10 @@
 
 mod call_load;
 mod check;
+mod congestion;
 mod events;
 mod evidence;
+mod fastest;
 #[cfg(test)]
 #[path = "tests/fixture.rs"]
 mod fixture;
@@ -41,6 +43,7 @@ mod hash;
 mod latency;
 mod legacy;
 mod load;
+mod lowest;
 mod overload;
 mod priority;
 mod ramp;
@@ -66,7 +69,7 @@ pub use check::TableError;
 pub use events::{Cause, Event, EventKind, Reason, Why};
 pub use evidence::{Evidence, Outage, PanicRule, PassiveSpec};
 pub use gate::Refused;
-pub use latency::{ESTIMATE_AFTER, Latency, RESPONSE_HALF_LIFE};
+pub use latency::{ESTIMATE_AFTER, FAILURE_COUNTS_AS, Latency, RESPONSE_HALF_LIFE};
 pub use load::{LoadToken, leaked_tokens};
 pub use overload::{Attempt, Overload, OverloadAlgorithm, OverloadBounds, OverloadReport};
 pub use random::Random;

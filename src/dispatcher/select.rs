@@ -9,6 +9,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use super::call_load::Loads;
+use super::congestion;
+use super::fastest::Fastest;
 use super::hash::Rendezvous;
 use super::legacy::Legacy;
 use super::priority::Ranks;
@@ -77,6 +79,7 @@ pub(super) enum Plan {
     Weight(Shares),
     Srv(Groups),
     CallLoad(Loads, LoadChoice),
+    Latency(Fastest),
     Hash(Rendezvous),
     Legacy(Legacy),
 }
@@ -94,7 +97,8 @@ impl Plan {
                 Self::Priority(Ranks::new(destinations))
             }
             Algorithm::Weight => Self::Weight(Shares::new(weights(destinations, |it| it.weight))),
-            Algorithm::RelativeWeight => Self::Weight(Shares::new(weights(destinations, |it| it.rweight))),
+            Algorithm::RelativeWeight => Self::Weight(congestion::shares(destinations)),
+            Algorithm::Latency => Self::Latency(Fastest::new(destinations)),
             Algorithm::Srv => Self::Srv(Groups::new(destinations)),
             Algorithm::CallLoad(choice) => Self::CallLoad(Loads::new(destinations, report), choice),
             Algorithm::Hash(_, HashKind::Consistent) => Self::Hash(Rendezvous::new(destinations)),
@@ -123,6 +127,7 @@ impl Plan {
             Self::Priority(ranks) => ranks.draft(draft),
             Self::Weight(shares) => shares.draft(draft, turns, random),
             Self::Srv(groups) => groups.draft(draft, random),
+            Self::Latency(fastest) => fastest.draft(draft, turns, random),
             _ => round_robin::draft(draft, turns),
         }
     }
@@ -206,6 +211,11 @@ impl<'a> Draft<'a> {
     /// Destinations of the set, available or not.
     pub(super) fn destinations(&self) -> usize {
         self.destinations.len()
+    }
+
+    /// One of the set, and the states that it is in.
+    pub(super) fn known(&self, position: usize) -> Option<(&'a Destination, &'a States)> {
+        Some((self.destinations.get(position)?, self.states))
     }
 
     /// Targets so far.

@@ -44,10 +44,11 @@ pub struct Destination {
     /// Number of the listen address by which they leave; `None`: the one that a request came in on.
     pub socket: Option<u8>,
     /// Share under `weight`, `srv`, consistent hashes and call load; 0 means only failover.
+    /// Share under `weight`, `srv`, consistent hashes, call load and latency; 0 means only failover.
     pub weight: u32,
     /// Share under `relative-weight`; 0 means only failover.
     pub rweight: u32,
-    /// Higher comes first under `priority`; lower under `srv`.
+    /// Higher comes first under `priority` and, by its rule, `latency`; lower under `srv`.
     pub priority: i32,
     /// Calls that it may have at once; 0: no bound. [`super::States::reserve`] keeps it.
     pub maxload: u32,
@@ -55,6 +56,10 @@ pub struct Destination {
     pub calls_per_second_max: u32,
     /// How long its share and `maxload` grow after it has come back; zero: not at all.
     pub slow_start: Duration,
+    /// Whether latency and relative weight go by its congestion ([`super::States::congestion`]).
+    pub cc: bool,
+    /// What its probes are taken to have measured when it is first seen; zero: nothing.
+    pub latency: Duration,
     /// Only used when no other destination of the set is available.
     pub last_resort: bool,
     /// Whether the config disables it (what an operator says at run time is in its state).
@@ -96,6 +101,8 @@ impl Destination {
             maxload: spec.maxload,
             calls_per_second_max: spec.calls_per_second_max,
             slow_start: set.slow_start,
+            cc: spec.cc,
+            latency: spec.latency,
             last_resort: spec.last_resort,
             disabled: spec.disabled,
             inactive: spec.inactive,

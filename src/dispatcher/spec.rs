@@ -104,6 +104,12 @@ pub enum Algorithm {
     /// Several at once, as many as [`SetSpec::branches_max`] says: highest `priority` first, ties in file order; the others when one of
     /// those fails (Kamailio 12, which takes unavailable ones, too).
     Parallel,
+    /// The fastest first (Kamailio 13). Ranks come before times, and by Kamailio's rule: a priority above 0 whose probe estimate is
+    /// above it, in ms, counts as priority − estimate / priority, at least 1; every other priority counts as it is. So with priorities
+    /// the order is Kamailio's, and without any there is one rank. Within a rank, where Kamailio takes turns, the lowest
+    /// time × (INVITEs without an answer yet + 1) / `weight` comes first; exact ties take turns. The time is the worse of probe estimate
+    /// and live response time, the one there is, or with `cc` the congestion. Weight 0 comes last.
+    Latency,
     /// Round robin when all priorities are equal, else priority (Kamailio 14).
     RoundRobinOrPriority,
     /// Lowest `priority` number first, by weight among equals, as RFC 2782 orders SRV records (Kamailio 15).
@@ -131,16 +137,22 @@ pub struct DestinationSpec {
     /// By which listen address; `None`: the one that a request came in on, when that has the address's family.
     pub socket: Option<OutgoingSocket>,
     /// Share under `weight`, `srv`, consistent hashes and call load; 0 means none of the regular traffic, only failover.
+    /// Share under `weight`, `srv`, consistent hashes, call load and latency; 0 means none of the regular traffic, only failover.
     pub weight: u32,
     /// Share under `relative-weight`; 0 as for `weight`.
     pub rweight: u32,
-    /// Higher comes first under `priority`; lower under `srv`.
+    /// Higher comes first under `priority` and, by its rule, `latency`; lower under `srv`.
     pub priority: i32,
     /// Calls that it may have at once, never exceeded under any algorithm; 0: no bound.
     pub maxload: u32,
     /// New calls that it may get in any one second, under any algorithm; 0: no bound. An eighth of them may come at once;
     /// a steady stream gets at least seven eighths.
     pub calls_per_second_max: u32,
+    /// Congestion control (Kamailio's `cc`): latency goes by the congestion, estimate − average of its probes, and relative weight
+    /// takes `weight` less the congestion in ms as its share, instead of `rweight`.
+    pub cc: bool,
+    /// What its probes are taken to have measured when it is first seen (Kamailio's `latency`); zero: nothing.
+    pub latency: Duration,
     /// Only used when no other destination of the set is available (Kamailio's `use_default`).
     pub last_resort: bool,
     /// Whether an operator's config disables it.
@@ -194,6 +206,8 @@ impl DestinationSpec {
             priority: 0,
             maxload: 0,
             calls_per_second_max: 0,
+            cc: false,
+            latency: Duration::ZERO,
             last_resort: false,
             disabled: false,
             inactive: false,

@@ -21,6 +21,7 @@ use std::sync::OnceLock;
 
 use crossbeam::utils::CachePadded;
 
+use super::congestion::CongestionEpoch;
 use super::events::{Cause, Event, EventKind, Events, Reason, Why};
 use super::standing::{Admin, Health, Standing};
 use super::vitals::Vitals;
@@ -92,6 +93,7 @@ pub struct States {
     chunks: Box<[OnceLock<Box<Chunk>>]>,
     epoch: CachePadded<AtomicU64>,
     events: Events,
+    pub(super) congestion: CongestionEpoch,
 }
 
 impl States {
@@ -99,7 +101,12 @@ impl States {
     #[must_use]
     pub fn new() -> Self {
         let chunks = (0..DESTINATIONS_MAX / CHUNK_SLOTS).map(|_| OnceLock::new()).collect();
-        Self { chunks, epoch: CachePadded::new(AtomicU64::new(0)), events: Events::new() }
+        Self {
+            chunks,
+            epoch: CachePadded::new(AtomicU64::new(0)),
+            events: Events::new(),
+            congestion: CongestionEpoch::default(),
+        }
     }
 
     /// Whether new requests may go there: enabled, and not inactive, ejected or held off, unless its set panics. One load.
@@ -330,6 +337,8 @@ impl Default for Chunk {
 pub(super) struct Slot {
     /// Live tokens.
     pub(super) load: AtomicU64,
+    /// Those of them whose INVITE has no response yet.
+    pub(super) pending: AtomicU64,
     selected: AtomicU64,
     answered: AtomicU64,
     failed: AtomicU64,

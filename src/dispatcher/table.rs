@@ -151,15 +151,19 @@ impl<'a> Previous<'a> {
         known.map_or_else(Position::default, |set| Arc::clone(&set.position))
     }
 
-    /// Tells the states which destinations the config disables or no longer disables, and which new ones begin inactive, and what
-    /// reports of loss count for.
+    /// Tells the states which destinations the config disables or no longer disables, which new ones begin inactive or with a
+    /// latency, and what reports of loss count for.
     fn obey_config(&self, set: &Set, states: &States) {
         for destination in &set.destinations {
             states.bound_overload(destination.state, destination.overload);
-            if destination.inactive && self.destination(set.id, &destination.duid).is_none() {
+            let before = self.destination(set.id, &destination.duid);
+            if destination.inactive && before.is_none() {
                 states.begin_inactive(destination.state);
             }
-            let disabled_before = self.destination(set.id, &destination.duid).is_some_and(|before| before.disabled);
+            if !destination.latency.is_zero() && before.is_none() {
+                states.seed_latency(destination.state, destination.latency);
+            }
+            let disabled_before = before.is_some_and(|before| before.disabled);
             if destination.disabled != disabled_before {
                 let admin = if destination.disabled { Admin::Disabled } else { Admin::Enabled };
                 states.configure(destination.state, admin);

@@ -13,9 +13,10 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use super::congestion::Scale;
 use super::random::{GOLDEN, Random};
 use super::select::Draft;
-use super::view::{View, mul_mod};
+use super::view::{View, Writer, mul_mod};
 
 /// Longest cycle that is written down, turns (4 bytes each).
 const WRITTEN_TURNS_MAX: u64 = 1_024;
@@ -35,6 +36,8 @@ pub(super) struct Shares {
     members: Vec<Member>,
     /// Positions of weight 0.
     reserve: Vec<usize>,
+    /// Whether weights shrink with congestion: then the view alone knows the shares, and `cycle` is that of no congestion.
+    congestible: bool,
     /// W; 0 when no destination has a weight.
     turns: u64,
     cycle: Cycle,
@@ -63,8 +66,19 @@ enum Cycle {
 impl Shares {
     /// The shares of destinations at these positions with these weights.
     pub(super) fn new(weights: impl Iterator<Item = (usize, u32)>) -> Self {
+        Self::with(weights, false)
+    }
+
+    /// The same, of whose weights congestion takes away.
+    pub(super) fn congestible(weights: impl Iterator<Item = (usize, u32)>) -> Self {
+        Self::with(weights, true)
+    }
+
+    fn with(weights: impl Iterator<Item = (usize, u32)>, congestible: bool) -> Self {
         let (weighted, reserve): (Vec<_>, Vec<_>) = weights.partition(|(_, weight)| *weight > 0);
-        let divisor = weighted.iter().fold(0, |divisor, (_, weight)| gcd(divisor, u64::from(*weight)));
+        // Milliseconds are taken away from weights as they were written.
+        let common = || weighted.iter().fold(0, |divisor, (_, weight)| gcd(divisor, u64::from(*weight)));
+        let divisor = if congestible { 1 } else { common() };
         let mut turns = 0;
         let members = weighted.into_iter().map(|(position, weight)| {
             let weight = u64::from(weight) / divisor;
@@ -72,12 +86,19 @@ impl Shares {
             Member { position, weight, end: turns }
         });
         let members: Vec<Member> = members.collect();
-        let cycle = Cycle::new(&members, turns);
+        let cycle = if congestible { Cycle::Stride(stride(turns)) } else { Cycle::new(&members, turns) };
         let view = match &cycle {
             Cycle::Written(turns) => View::new(turns.len(), false),
             Cycle::Stride(_) => View::new(members.len(), true),
         };
-        Self { cycle, view, members, reserve: reserve.into_iter().map(|(position, _)| position).collect(), turns }
+        Self {
+            cycle,
+            view,
+            members,
+            congestible,
+            reserve: reserve.into_iter().map(|(position, _)| position).collect(),
+            turns,
+        }
     }
 
     /// Offers the destination whose turn it is, then others by weight, then those of weight 0.
@@ -95,11 +116,19 @@ impl Shares {
             let Some(next) = self.draw(draft, random) else { break };
             draft.offer(next);
         }
+        if self.congestible {
+            // Those to whom congestion leaves nothing.
+            draft.offer_all(self.members.iter().map(|member| member.position));
+        }
         draft.offer_all(self.reserve.iter().copied());
     }
 
-    /// Has the cycle of the available ones written anew when availability has changed.
+    /// Has the cycle of the available ones written anew when availability, or a congestion that counts, has changed.
     pub(super) fn refresh(&self, draft: &Draft<'_>) {
+        if self.congestible {
+            self.view.refresh(draft.congestion_epoch(), |view| self.write_congested(draft, view));
+            return;
+        }
         self.view.refresh(draft.epoch(), |view| match &self.cycle {
             Cycle::Written(turns) => {
                 let owners = turns.iter().map(|member| self.members[*member as usize].position);
@@ -115,6 +144,29 @@ impl Shares {
                 (turns, stride(turns))
             }
         });
+    }
+
+    #[cold]
+    fn write_congested(&self, draft: &Draft<'_>, view: &mut Writer<'_>) -> (u64, u64) {
+        let standing = || self.members.iter().filter(|member| draft.is_standing(member.position));
+        let scale = Scale::new(standing().map(|member| (member.weight, draft.congestion_ms(member.position))));
+        let mut turns = 0;
+        for member in standing() {
+            let weight = scale.weight(member.weight, draft.congestion_ms(member.position));
+            if weight > 0 {
+                turns += weight;
+                view.push(member.position, turns);
+            }
+        }
+        (turns, stride(turns))
+    }
+
+    /// The weight of a member at the moment.
+    fn weight(&self, draft: &Draft<'_>, member: &Member) -> u64 {
+        if self.congestible {
+            return member.weight.saturating_sub(draft.congestion_ms(member.position));
+        }
+        member.weight
     }
 
     /// The destination whose turn it is; none when too many turns in a row fall on those that cannot take the request.
@@ -165,8 +217,9 @@ impl Shares {
         let mut sum = 0;
         let mut chosen = None;
         for member in self.members.iter().filter(|member| draft.is_open(member.position)) {
-            sum += member.weight;
-            if random.below(sum) < member.weight {
+            let weight = self.weight(draft, member);
+            sum += weight;
+            if random.below(sum) < weight {
                 chosen = Some(member.position);
             }
         }

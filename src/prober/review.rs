@@ -32,6 +32,7 @@ impl Prober {
     /// Judges what calls said of every destination of `table`.
     pub(super) fn review(&mut self, now: Instant, table: &Table) {
         let states = table.states();
+        states.publish_congestion();
         for set in table.sets() {
             for destination in &set.destinations {
                 self.settle(now, set, destination, states);

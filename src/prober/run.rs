@@ -104,13 +104,14 @@ fn tell(table: &Table, lost_before: &mut u64) {
                 tracing::debug!(set = known.set.0, uri = %known.uri, event = %kind, why = %why, "destination");
             }
             Some(Some(known)) => {
-                let latency = states.latency(known.state).estimate;
+                let (latency, response) = (states.latency(known.state).estimate, states.response_time(known.state));
+                let uri = &known.uri;
                 // Left out where nothing was reported.
                 let report = states.reported(known.state).map(|reported| reported.report);
                 let in_use_permille = report.and_then(|report| report.in_use_permille);
                 let capacity = report.and_then(|report| report.capacity);
                 tracing::info!(
-                    set = known.set.0, uri = %known.uri, event = %kind, why = %why, ?latency, in_use_permille, capacity, "destination"
+                    set = known.set.0, %uri, event = %kind, why = %why, ?latency, ?response, in_use_permille, capacity, "destination"
                 );
             }
             Some(None) => tracing::debug!(event = %kind, why = %why, "a destination that is gone"),

@@ -88,11 +88,13 @@ impl Proxy {
         self.settle_client(turn, id);
     }
     /// How long the dispatcher's choice took to answer an INVITE at all.
-    fn note_first(&self, turn: &Turn<'_>, id: Id, status: Status) {
-        let Some(client) = self.clients.get(id).filter(|client| client.machine.is_unheard()) else { return };
+    fn note_first(&mut self, turn: &Turn<'_>, id: Id, status: Status) {
+        let Some(client) = self.clients.get_mut(id).filter(|client| client.machine.is_unheard()) else { return };
         if let Some(destination) = client.destination.filter(|_| client.machine.is_invite()) {
             let waited = turn.now.saturating_since(client.sent_at);
-            evidence::first_response(turn.policy.table.states(), destination, status, waited);
+            let states = turn.policy.table.states();
+            evidence::first_response(states, destination, status, waited);
+            client.token.iter_mut().for_each(|token| states.note_response(token));
         }
     }
 }

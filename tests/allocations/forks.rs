@@ -23,7 +23,8 @@ type Sent = (SocketAddr, String);
 impl Forks {
     fn new() -> Self {
         let address: SocketAddr = "192.0.2.1:5060".parse().unwrap();
-        let listen = vec![Listen { transport: Transport::Udp, address, advertised: address.to_string() }];
+        let listen =
+            vec![Listen { transport: Transport::Udp, address, advertised: address.to_string(), name: String::new() }];
         let settings = Settings { listen, ..Settings::default() };
         let destination = |port: u16| DestinationSpec::new(format!("sip:d{port}"), ([203, 0, 113, 1], port).into());
         let spec = SetSpec::new(SetId(1), Algorithm::Parallel, (5_000..5_006).map(destination).collect());

@@ -13,6 +13,7 @@ mod forwarding;
 mod full;
 mod invite_transactions;
 mod keepalive;
+mod latency;
 mod load;
 mod more_a;
 mod more_b;

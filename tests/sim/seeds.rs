@@ -80,6 +80,7 @@ fn setup(seed: u64, rng: &mut Rng) -> Setup {
             Algorithm::Random,
             Algorithm::Priority,
             Algorithm::Weight,
+            Algorithm::Latency,
             Algorithm::Hash(HashInput::CallId, HashKind::Consistent),
             Algorithm::Parallel,
             Algorithm::Parallel,

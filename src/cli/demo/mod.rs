@@ -74,6 +74,10 @@ pub struct DestinationView {
     pub answered: u64,
     /// Calls that it has now.
     pub load: u64,
+    /// How long it takes to answer a probe, by estimate; none before the first answer.
+    pub estimate: Option<Duration>,
+    /// How long it takes to answer an INVITE at all; none before the first answer.
+    pub response_time: Option<Duration>,
 }
 
 /// Why a demo does not begin.

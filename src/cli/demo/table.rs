@@ -111,7 +111,10 @@ fn table(moment: &Moment<'_>, rate: u64) -> Vec<String> {
             moment.elapsed.as_secs_f64()
         ),
         String::new(),
-        format!("{:<26} {:<10} {:>9} {:>9} {:>12}", "destination", "state", "selected", "answered", "active calls"),
+        format!(
+            "{:<26} {:<10} {:>9} {:>9} {:>12} {:>9} {:>9}",
+            "destination", "state", "selected", "answered", "active calls", "probe", "response"
+        ),
     ];
     lines.extend(destinations.iter().map(row));
     lines.extend([String::new(), moment.note.to_owned()]);
@@ -119,8 +122,13 @@ fn table(moment: &Moment<'_>, rate: u64) -> Vec<String> {
 }
 
 fn row(destination: &DestinationView) -> String {
-    let DestinationView { uri, state, selected, answered, load } = destination;
-    format!("{uri:<26} {state:<10} {selected:>9} {answered:>9} {load:>12}")
+    let DestinationView { uri, state, selected, answered, load, estimate, response_time } = destination;
+    let (probe, response) = (millis(*estimate), millis(*response_time));
+    format!("{uri:<26} {state:<10} {selected:>9} {answered:>9} {load:>12} {probe:>9} {response:>9}")
+}
+
+fn millis(time: Option<Duration>) -> String {
+    time.map_or_else(|| String::from("-"), |time| format!("{:.1} ms", time.as_secs_f64() * 1e3))
 }
 
 fn line(moment: &Moment<'_>, rate: u64) -> String {
@@ -129,7 +137,7 @@ fn line(moment: &Moment<'_>, rate: u64) -> String {
     let mut text = format!(
         "{seconds:>4.0} s  {rate:>4} calls/s  {active:>4} active  {share:>7} answered  {failovers:>4} failovers"
     );
-    for DestinationView { uri, state, selected, answered, load } in &moment.snapshot.destinations {
+    for DestinationView { uri, state, selected, answered, load, .. } in &moment.snapshot.destinations {
         // Invariant: writing to a String does not fail.
         let _ = write!(text, "  | {uri} {state} {selected}/{answered}/{load}");
     }
@@ -147,6 +155,8 @@ mod tests {
             selected: 20,
             answered: 19,
             load,
+            estimate: Some(Duration::from_micros(340)),
+            response_time: (load == 4).then_some(Duration::from_millis(21)),
         };
         Snapshot { calls, failovers: 3, transactions: 7, dialogs: 9, destinations: vec![view(11, 4), view(12, 5)] }
     }
@@ -170,7 +180,15 @@ mod tests {
             "{second}"
         );
         assert!(
-            second.contains("sip:127.0.0.12:5060        AP                20        19            5\x1b[K\n"),
+            second.contains(
+                "sip:127.0.0.11:5060        AP                20        19            4    0.3 ms   21.0 ms\x1b[K\n"
+            ),
+            "{second}"
+        );
+        assert!(
+            second.contains(
+                "sip:127.0.0.12:5060        AP                20        19            5    0.3 ms         -\x1b[K\n"
+            ),
             "{second}"
         );
         assert!(second.ends_with("\ra note\x1b[K\n"));

@@ -108,7 +108,7 @@ const ODD: &[(&str, usize, &str)] = &[
         "l:1: warning: attrs.obproxy: found obproxy, which is kept but has no effect here yet (and 1 times more below), allowed: \
          none needed where the default of Kamailio would do\n\
          l:2: warning: attrs: found the unknown attribute \"wieght\", which is kept, allowed: duid, maxload, weight, rweight, \
-         socket, sockname, ping_socket, ping_from, ocmin, ocmax, ocrate (did you mean \"weight\"?)",
+         socket, sockname, ping_socket, ping_from, ocmin, ocmax, ocrate, latency, cc (did you mean \"weight\"?)",
     ),
     (
         "1 sip:127.0.0.11 0 0 ocmin=30;ocmax=20;ocrate=101",
@@ -122,6 +122,12 @@ const ODD: &[(&str, usize, &str)] = &[
         "l:1: warning: attrs.maxload: found -1, which disables it, allowed: flag 4, if that is meant\n\
          l:1: warning: flags: found 66, of which 64 means nothing, allowed: 1, 4, 8, 32 and sums\n\
          l:1: warning: flags: found flag 2 (trying), which changes nothing, allowed: none: it gets calls with and without",
+    ),
+    (
+        "1 sip:127.0.0.11 0 0 cc=2;latency=-1",
+        1,
+        "l:1: warning: attrs.cc: found \"2\", which is not used, allowed: 0 to 1\n\
+         l:1: warning: attrs.latency: found \"-1\", which is not used, allowed: 0 to 60000",
     ),
     (
         "7 sip:127.0.0.11;transport=tcp",
@@ -187,6 +193,13 @@ fn flags_priority_and_attributes_become_fields() {
                 spec.attrs = "ocmin=5;ocmax=80;OCRATE=20".into();
             }),
         ),
+        (
+            "0 0 CC=1;latency=35",
+            with(|spec| {
+                (spec.cc, spec.latency, spec.attrs) = (true, Duration::from_millis(35), "CC=1;latency=35".into());
+            }),
+        ),
+        ("0 0 cc=0;latency=0", with(|spec| spec.attrs = "cc=0;latency=0".into())),
     ] {
         assert_eq!(destination(&format!("1 {uri} {rest}")), expected, "{rest}");
     }
@@ -210,10 +223,12 @@ fn a_long_line_is_one_line() {
 
 #[test]
 fn probing_flags_that_never_probe_and_sockets_depend_on_the_config() {
-    let list = "2 sip:127.0.0.21 8 0 socket=udp:127.0.0.1:5060\n2 sip:127.0.0.22 8\n2 sip:127.0.0.23 1\n";
+    let list = "2 sip:127.0.0.21 8 0 socket=udp:127.0.0.1:5060\n2 sip:127.0.0.22 8\n2 sip:127.0.0.23 1 0 cc=1\n";
     let text = format!("{LISTEN}dispatcher_list = \"dir/l\"\ndefault_set = 2\n");
     let expected = "dir/l:1: warning: flags: found flag 8 (probing), while nothing is probed (and 1 times more below), allowed: \
                     interval_ms above 0 in [prober]\n\
+                    dir/l:3: warning: attrs.cc: found cc and no probe that would see a congestion, allowed: interval_ms above 0 in \
+                    [prober], and no flag 16 or 32\n\
                     dir/l:3: warning: flags: found flag 1 (inactive) and no probe that would end it, allowed: no flag 1, or \
                     probes; else it waits for an operator";
     assert_eq!(parse_beside_list(&text, list).unwrap().warnings.to_string(), expected);
@@ -277,6 +292,12 @@ fn a_list_to_convert_that_cannot_be_read_is_told_by_its_name() {
         convert(Path::new("no/such.list")).unwrap_err().to_string(),
         "no/such.list: found No such file or directory (os error 2), allowed: a file that can be read"
     );
+}
+
+#[test]
+fn the_toml_has_congestion_control_and_the_latency_to_begin_with() {
+    let toml = convert::to_toml("1 sip:127.0.0.11 0 0 cc=1;latency=35\n", "l").unwrap();
+    assert!(toml.contains(", latency_ms = 35, attrs = \"cc=1;latency=35\", cc = true }"), "{toml}");
 }
 
 #[test]
@@ -385,7 +406,7 @@ fn line() -> impl Strategy<Value = String> {
     ];
     let attr = "(duid=[a-c]|weight=[0-9]{1,3}|rweight=[0-9]{1,6}|maxload=-?[0-9]{1,4}|ping_from=sip:a@b\
                 |(ping_)?socket=(udp:)?(127.0.0.[7-9]|\\[::[1-2]\\])(:507[7-8])?|sockname=[a-b]|ping_socket=[b-c]|socket=udp:h\
-                |oc(min|max|rate)=[0-9]{1,3}|x=\"[a-z;\\\\]*\"|[!-~]{1,8})";
+                |oc(min|max|rate)=[0-9]{1,3}|cc=[0-2]|latency=[0-9]{1,5}|x=\"[a-z;\\\\]*\"|[!-~]{1,8})";
     let attrs = proptest::collection::vec(attr, 0..4).prop_map(|attrs| attrs.join(";"));
     let columns = (0_u8..4, uri, "(|0|[0-9]{1,2}|0x[0-9a-f]{1,2}|-1)", "(|0|[0-9]{1,2})", attrs, "(|#.*|;| .*)");
     let usual = columns

@@ -76,6 +76,11 @@ const DESTINATION_CASES: &[(&str, &str)] = &[
          f:4: set[0].destinations[1].disabled: found 1, allowed: true, false",
     ),
     (
+        "[{ uri = \"sip:127.0.0.11\", cc = 1, latency_ms = 60001 }]",
+        "f:4: set[0].destinations[0].cc: found 1, allowed: true, false\n\
+         f:4: set[0].destinations[0].latency_ms: found 60001, allowed: 0 to 60000",
+    ),
+    (
         "[{ uri = \"sip:127.0.0.11\", duid = \"a b\" }]",
         "f:4: set[0].destinations[0].duid: found \"a b\", allowed: letters, digits, -, _, . and :, at most 64",
     ),
@@ -89,6 +94,11 @@ fn how_a_destination_is_probed_is_checked() {
             "probing = true",
             "f:2: warning: set[0]: found 1 destinations with probing or inactive, which nothing probes, allowed: interval_ms \
              above 0 in [prober], or probe_interval_ms",
+        ),
+        (
+            "cc = true",
+            "f:2: warning: set[0]: found 1 destinations with cc that nothing probes, so that no congestion is seen, allowed: \
+             interval_ms above 0 in [prober], or probe_interval_ms, and no probing = \"never\"",
         ),
         (
             "probe_interval_ms = 500, probe_timeout_ms = 500",
@@ -131,7 +141,7 @@ const SET_CASES: &[(&str, &str)] = &[
         "algorithm = 16",
         "f:5: set[0].algorithm: found 16, allowed: of Kamailio's numbers 0 (hash-call-id), 1 (hash-from-uri), 2 (hash-to-uri), \
              3 (hash-request-uri), 4 (round-robin), 5 (hash-auth-user), 6 (random), 8 (priority), 9 (weight), 10 (call-load), \
-             11 (relative-weight), 12 (parallel), 14 (round-robin-or-priority), 15 (srv), 64 (round-robin-overload)",
+             11 (relative-weight), 12 (parallel), 13 (latency), 14 (round-robin-or-priority), 15 (srv), 64 (round-robin-overload)",
     ),
     (
         "algorithm = 7",
@@ -163,8 +173,8 @@ const SET_CASES: &[(&str, &str)] = &[
     (
         "algorithm = \"legacy-hash-cal-id\"",
         "f:5: set[0].algorithm: found \"legacy-hash-cal-id\", allowed: round-robin, round-robin-overload, random, priority, weight, \
-             relative-weight, call-load, call-load-two-choices, parallel, round-robin-or-priority, srv, hash-call-id, hash-from-uri, \
-             hash-to-uri, hash-request-uri, hash-auth-user, hash-header:NAME, and legacy- before a hash (did you mean \
+             relative-weight, call-load, call-load-two-choices, latency, parallel, round-robin-or-priority, srv, hash-call-id, \
+             hash-from-uri, hash-to-uri, hash-request-uri, hash-auth-user, hash-header:NAME, and legacy- before a hash (did you mean \
              \"legacy-hash-call-id\"?)",
     ),
     ("slow_start_s = 3601", "f:5: set[0].slow_start_s: found 3601, allowed: 0 to 3600"),
@@ -233,6 +243,7 @@ fn algorithms_have_names_and_the_numbers_that_kamailio_gives_them() {
         ("relative-weight", Some(11), Algorithm::RelativeWeight),
         ("call-load", Some(10), Algorithm::CallLoad(LoadChoice::Exact)),
         ("call-load-two-choices", None, Algorithm::CallLoad(LoadChoice::TwoChoices)),
+        ("latency", Some(13), Algorithm::Latency),
         ("parallel", Some(12), Algorithm::Parallel),
         ("round-robin-or-priority", Some(14), Algorithm::RoundRobinOrPriority),
         ("srv", Some(15), Algorithm::Srv),
@@ -296,6 +307,7 @@ fn fallbacks_name_sets_above_and_below_and_end() {
 #[test]
 fn all_that_a_destination_and_a_set_can_say_is_read() {
     let destination = "{ uri = \"sip:127.0.0.11\", rweight = 3, maxload = 7, calls_per_second_max = 5, last_resort = true, \
+                       cc = true, latency_ms = 35, \
                        inactive = true, attrs = \"a=1\", probing = true, probe_interval_ms = 1000, probe_timeout_ms = 900, \
                        probe_method = \"INFO\", ping_from = \"sip:p@h\", reply_codes = [404, \"!404\", 486], probing_threshold = 4, \
                        inactive_threshold = 5, ocmin = 1, ocmax = 90, ocrate = 2 }";
@@ -320,6 +332,8 @@ fn all_that_a_destination_and_a_set_can_say_is_read() {
         rweight: 3,
         maxload: 7,
         calls_per_second_max: 5,
+        cc: true,
+        latency: Duration::from_millis(35),
         last_resort: true,
         inactive: true,
         attrs: "a=1".into(),

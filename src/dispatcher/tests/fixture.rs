@@ -10,7 +10,7 @@ use crate::limits::TARGETS_MAX;
 use crate::time::Instant;
 
 /// Every algorithm that there is.
-pub(super) const ALGORITHMS: [Algorithm; 13] = [
+pub(super) const ALGORITHMS: [Algorithm; 14] = [
     Algorithm::RoundRobin,
     Algorithm::RoundRobinOverload,
     Algorithm::Random,
@@ -20,6 +20,7 @@ pub(super) const ALGORITHMS: [Algorithm; 13] = [
     Algorithm::RelativeWeight,
     Algorithm::CallLoad(LoadChoice::Exact),
     Algorithm::CallLoad(LoadChoice::TwoChoices),
+    Algorithm::Latency,
     Algorithm::RoundRobinOrPriority,
     Algorithm::Srv,
     Algorithm::Hash(HashInput::CallId, HashKind::Consistent),

@@ -217,3 +217,28 @@ fn the_response_time_of_a_destination_without_calls_fades_and_that_of_a_busy_one
     let idle = world.states().response_time(world.state(1)).unwrap();
     assert!((450..=550).contains(&idle.as_millis()), "ten seconds halve it: {idle:?}");
 }
+
+#[test]
+fn shares_follow_a_congestion_at_the_next_look() {
+    let cc = |spec| DestinationSpec { cc: true, weight: 30, latency: SECOND / 10, ..spec };
+    let set = crate::dispatcher::SetSpec::new(
+        crate::dispatcher::SetId(1),
+        crate::dispatcher::Algorithm::RelativeWeight,
+        destinations(2).into_iter().map(cc).collect(),
+    );
+    let mut world = World::new(settings(ProbePolicy::All), Table::build(vec![set], None).unwrap());
+    let firsts = |world: &World| {
+        let (mut targets, mut random) = (crate::dispatcher::Targets::new(), crate::dispatcher::Random::new(1));
+        let input = crate::dispatcher::Input::at(world.now);
+        let mut first = || {
+            world.table.sets()[0].select(world.states(), &input, &mut random, &mut targets);
+            usize::from(targets[0].state() == world.state(0))
+        };
+        (0..600).map(|_| first()).sum::<usize>()
+    };
+    assert_eq!(firsts(&world), 300);
+    // Estimate 100 * 0.9 + 255 * 0.1: some 15 ms of the 30 that are borne.
+    world.states().note_probe_answer(world.state(0), Duration::from_millis(255), 200, 100);
+    world.run(PACE);
+    assert_eq!(firsts(&world), 200, "15 of 45");
+}

@@ -51,8 +51,15 @@ impl Relay {
 
 impl DemoServer for Relay {
     fn snapshot(&self) -> Snapshot {
-        let view =
-            DestinationView { uri: "sip:x".to_owned(), state: "AP".to_owned(), selected: 0, answered: 0, load: 0 };
+        let view = DestinationView {
+            uri: "sip:x".to_owned(),
+            state: "AP".to_owned(),
+            selected: 0,
+            answered: 0,
+            load: 0,
+            estimate: None,
+            response_time: None,
+        };
         Snapshot {
             calls: self.counts.calls.load(Ordering::Relaxed),
             failovers: self.counts.failovers.load(Ordering::Relaxed),
