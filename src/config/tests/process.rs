@@ -19,7 +19,8 @@ fn all_problems_are_told_at_once_and_in_the_order_of_lines() {
          f:5: log.level: found \"inf\", allowed: off, error, warn, info, debug, trace (did you mean \"info\"?)\n\
          f:8: set[0].algorithm: found \"round-robbin\", allowed: round-robin, round-robin-overload, random, priority, weight, \
          relative-weight, call-load, call-load-two-choices, latency, parallel, round-robin-or-priority, srv, hash-call-id, \
-         hash-from-uri, hash-to-uri, hash-request-uri, hash-auth-user, hash-header:NAME, and legacy- before a hash (did you mean \"round-robin\"?)\n\
+         hash-from-uri, hash-to-uri, hash-request-uri, hash-auth-user, hash-header:NAME, and legacy- before a hash (did you \
+         mean \"round-robin\"?)\n\
          f:11: set[0].destinations[1].wieght: found an unknown key, allowed: uri, weight, rweight, priority, duid, disabled, \
          inactive, maxload, calls_per_second_max, cc, latency_ms, last_resort, attrs, socket, sockname, ping_socket, ocmin, \
          ocmax, ocrate, probing, probe_interval_ms, probe_timeout_ms, probe_method, ping_from, reply_codes, probing_threshold, \
