@@ -2,13 +2,13 @@
 //!
 //! Start: table → sockets, bound in shard order → shards → prober. End: the shards drain and end together, then the prober.
 
-use crate::config::{self, Config, ProberSettings, ShardsPlan as CoresWish};
+use crate::config::{self, Config, EngineWish, IoSettings, ProberSettings, ShardsPlan as CoresWish};
 use crate::dispatcher::{Table, TableError};
 use crate::prober::{self, News, NewsSource, ProbePolicy, ProbeSettings, Prober, ProberPlan};
 use crate::proxy::{Policy, Settings};
 pub use crate::shard::Snapshot;
 use crate::shard::{self, Lifecycle, OpenError, Phase, ProbeOutcome, ProbeSink, ShardCounters, ShardHandle};
-use crate::shard::{ShardsInput, ShardsPlan, StartError, clock};
+use crate::shard::{EngineChoice, EngineKind, ShardsInput, ShardsPlan, StartError, Waiting, clock};
 use arc_swap::ArcSwap;
 use core::fmt;
 use core::time::Duration;
@@ -97,6 +97,8 @@ impl Server {
             sockets,
             probe_answers: Arc::clone(&answers),
             lifecycle: Arc::clone(&lifecycle),
+            engine: engine(config.io.engine),
+            waiting: waiting(&config.io),
         };
         let handles = shard::start(&plan, input).map_err(ServerError::Shard)?;
         let stop_prober = Arc::new(AtomicBool::new(false));
@@ -234,6 +236,19 @@ impl NewsSource for Answers {
             ProbeOutcome::Unreachable => read(News::Unreachable(bytes)),
         });
     }
+}
+
+const fn engine(wish: EngineWish) -> EngineChoice {
+    match wish {
+        EngineWish::Auto => EngineChoice::Auto,
+        EngineWish::IoUring => EngineChoice::Only(EngineKind::IoUring),
+        EngineWish::Mmsg => EngineChoice::Only(EngineKind::Mmsg),
+    }
+}
+
+const fn waiting(io: &IoSettings) -> Waiting {
+    let IoSettings { gather, gather_above_per_ms, busy_poll, .. } = *io;
+    Waiting { gather, gather_above_per_ms, busy_poll }
 }
 
 /// Which core is whose.

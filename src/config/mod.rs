@@ -15,6 +15,7 @@ mod chain;
 mod codes;
 mod convert;
 mod destination;
+mod io;
 mod list_destination;
 mod list_file;
 mod list_line;
@@ -28,6 +29,7 @@ mod set;
 mod tests;
 mod uri;
 
+pub use io::{EngineWish, IoSettings};
 pub use problem::{Kind, Problem, Problems};
 
 use crate::dispatcher::{SetId, SetSpec};
@@ -62,6 +64,8 @@ pub struct Config {
     pub default_set: Option<SetId>,
     /// How many shards there are, and where.
     pub shards: ShardsPlan,
+    /// How they reach the kernel.
+    pub io: IoSettings,
     /// Probing.
     pub prober: ProberSettings,
     /// How long a process that shuts down waits for its calls' transactions.
@@ -249,6 +253,7 @@ fn config(mut root: Section<'_>, beside: &Path, read_file: ReadFile<'_>) -> (Con
         rules,
         default_set,
         shards: process::shards(&mut root),
+        io: io::io(root.section("io")),
         prober,
         shutdown_timeout: root.seconds("shutdown_timeout_s", 0..=86_400, Duration::from_secs(30)),
         log: process::log(root.section("log")),
