@@ -8,7 +8,9 @@ use crate::prober::{self, News, NewsSource, ProbePolicy, ProbeSettings, Prober, 
 use crate::proxy::{Policy, Settings};
 pub use crate::shard::Snapshot;
 use crate::shard::{self, Lifecycle, OpenError, Phase, ProbeOutcome, ProbeSink, ShardCounters, ShardHandle};
-use crate::shard::{EngineChoice, EngineKind, ShardsInput, ShardsPlan, StartError, Waiting, clock};
+use crate::shard::{
+    EngineChoice, EngineKind, ShardSockets, ShardsInput, ShardsPlan, StartError, Steering, SteeringWish, Waiting, clock,
+};
 use arc_swap::ArcSwap;
 use core::fmt;
 use core::time::Duration;
@@ -86,6 +88,7 @@ impl Server {
         let policy = Arc::new(ArcSwap::from_pointee(policy));
         let cores = Cores::choose(&config.shards, config.prober.core)?;
         let sockets = shard::open_all(&config.settings.listen, cores.shards.len()).map_err(ServerError::Open)?;
+        steer(&sockets, config.io.steering)?;
         let duplicates = sockets.first().map(|first| first.duplicate_for_sending());
         let sending = duplicates.transpose().map_err(|error| ServerError::System("probe sockets", error))?;
         let answers = Arc::new(ProbeSink::new().map_err(|error| ServerError::System("probe mailbox", error))?);
@@ -236,6 +239,22 @@ impl NewsSource for Answers {
             ProbeOutcome::Unreachable => read(News::Unreachable(bytes)),
         });
     }
+}
+
+/// Gives the groups of `sockets` their programs and says what it came to.
+fn steer(sockets: &[ShardSockets], wish: config::SteeringWish) -> Result<(), ServerError> {
+    let wish = match wish {
+        config::SteeringWish::Auto => SteeringWish::Auto,
+        config::SteeringWish::Ebpf => SteeringWish::Only(Steering::Ebpf),
+        config::SteeringWish::Classic => SteeringWish::Only(Steering::Classic),
+        config::SteeringWish::Handoff => SteeringWish::Only(Steering::Handoff),
+    };
+    let (steering, refused) = shard::steer(sockets, wish).map_err(|error| ServerError::System("steering", error))?;
+    for (way, error) in refused {
+        tracing::warn!(way = way.name(), %error, "the kernel refuses to steer datagrams this way");
+    }
+    tracing::info!(steering = steering.name(), shards = sockets.len(), "datagrams find their shard");
+    Ok(())
 }
 
 const fn engine(wish: EngineWish) -> EngineChoice {

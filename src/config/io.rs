@@ -15,6 +15,20 @@ pub enum EngineWish {
     Mmsg,
 }
 
+/// Who finds the shard that owns a datagram.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum SteeringWish {
+    /// The best that the kernel allows.
+    #[default]
+    Auto,
+    /// An eBPF program in the kernel, or no start.
+    Ebpf,
+    /// A classic BPF program in the kernel, or no start.
+    Classic,
+    /// The shard that happens to receive it.
+    Handoff,
+}
+
 /// How shards reach the kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct IoSettings {
@@ -26,6 +40,8 @@ pub struct IoSettings {
     pub gather_above_per_ms: u32,
     /// Whether shards never sleep, and so take their cores whole.
     pub busy_poll: bool,
+    /// Who finds the shard that owns a datagram.
+    pub steering: SteeringWish,
 }
 
 impl Default for IoSettings {
@@ -35,6 +51,7 @@ impl Default for IoSettings {
             gather: Duration::from_micros(100),
             gather_above_per_ms: 20,
             busy_poll: false,
+            steering: SteeringWish::default(),
         }
     }
 }
@@ -43,12 +60,19 @@ impl Default for IoSettings {
 pub(super) fn io(mut section: Section<'_>) -> IoSettings {
     let default = IoSettings::default();
     let engines = [("auto", EngineWish::Auto), ("io_uring", EngineWish::IoUring), ("mmsg", EngineWish::Mmsg)];
+    let ways = [
+        ("auto", SteeringWish::Auto),
+        ("ebpf", SteeringWish::Ebpf),
+        ("classic", SteeringWish::Classic),
+        ("handoff", SteeringWish::Handoff),
+    ];
     let gather_us = section.number("gather_us", 0..=10_000, default.gather.as_micros() as u64);
     let settings = IoSettings {
         engine: section.choice("engine", &engines, default.engine),
         gather: Duration::from_micros(gather_us),
         gather_above_per_ms: section.number("gather_above_per_ms", 1..=10_000, default.gather_above_per_ms),
         busy_poll: section.flag("busy_poll"),
+        steering: section.choice("steering", &ways, default.steering),
     };
     section.finish();
     settings

@@ -29,7 +29,7 @@ mod set;
 mod tests;
 mod uri;
 
-pub use io::{EngineWish, IoSettings};
+pub use io::{EngineWish, IoSettings, SteeringWish};
 pub use problem::{Kind, Problem, Problems};
 
 use crate::dispatcher::{SetId, SetSpec};

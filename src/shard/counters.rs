@@ -42,6 +42,8 @@ counters! {
         icmp_errors,
         /// ICMP errors that say less: time exceeded, packet too big.
         icmp_ignored,
+        /// Messages received by the very shard, of several, that owns their call.
+        steered,
         /// Messages handed to the shard that owns their call.
         handed_off,
         /// Messages got from other shards.

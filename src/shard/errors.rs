@@ -3,10 +3,10 @@
 //! RFC 3261 §18.4: host, network, port or protocol unreachable and parameter problems are failures in sending; source quench and
 //! time exceeded are not. Neither is "packet too big": the kernel lowers its path MTU, and the retransmission fits.
 
+use super::counters::IoStats;
 use super::name::{Name, empty_header};
 use crate::limits::BATCH_DATAGRAMS;
 use crate::proxy::SocketId;
-use super::counters::IoStats;
 use core::mem::size_of;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};

@@ -7,6 +7,7 @@
 //! - `engine`: waiting, receiving, sending and hearing of ICMP errors, which `ring` (io_uring) and `mmsg` (recvmmsg, sendmmsg) can do;
 //!   `name`, `errors`: the kernel's addresses and error queues, for both;
 //! - `turn`: the loop; `pace`: how long it waits; `flow`: from engine to work and back; `work`: who gets a message;
+//! - `steering`: programs in the kernel that deliver a datagram to the shard that owns its call;
 //! - `start`: the threads; `lifecycle`: their end;
 //! - `handoff`, `bell`: mailboxes from shard to shard; `probe`: the one to the prober;
 //! - `clock`: time and seeds; `counters`: what a shard publishes.
@@ -32,6 +33,7 @@ mod probe;
 mod ring;
 mod socket;
 mod start;
+mod steering;
 mod turn;
 mod work;
 
@@ -41,6 +43,7 @@ pub use pace::Waiting;
 pub use probe::{ProbeAnswer, ProbeOutcome, ProbeSink};
 pub use socket::{OpenCause, OpenError, RECEIVE_BUFFER_BYTES, ShardSockets, open_all};
 pub use start::{EngineChoice, EngineKind, ShardHandle, ShardsInput, ShardsPlan, StartError, start};
+pub use steering::{Steering, SteeringWish, steer};
 
 #[cfg(test)]
 mod tests;

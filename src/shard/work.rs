@@ -53,7 +53,10 @@ impl Work {
         }
         match self.other_owner(bytes) {
             Some(owner) => self.hand_off(owner, Note { cause: Cause::Received, socket, address }, bytes),
-            None => self.handle_datagram(turn, datagram),
+            None => {
+                self.io.steered += u64::from(self.id.count > 1);
+                self.handle_datagram(turn, datagram);
+            }
         }
     }
 

@@ -262,17 +262,14 @@ impl Engine for Ring {
         for place in 0..self.sent.len() {
             let Some(message) = self.sent.get(place) else { break };
             let (name, name_bytes) = &self.names[place];
-            let send = opcode::Send::new(
-                Fixed(message.socket.0.into()),
-                message.bytes.as_ptr(),
-                message.bytes.len() as u32,
-            )
-            .flags(libc::MSG_DONTWAIT)
-            .dest_addr(core::ptr::from_ref(name).cast())
-            .dest_addr_len(*name_bytes)
-            .build()
-            .flags(Flags::SKIP_SUCCESS)
-            .user_data(user_data(Kind::Send, place));
+            let send =
+                opcode::Send::new(Fixed(message.socket.0.into()), message.bytes.as_ptr(), message.bytes.len() as u32)
+                    .flags(libc::MSG_DONTWAIT)
+                    .dest_addr(core::ptr::from_ref(name).cast())
+                    .dest_addr_len(*name_bytes)
+                    .build()
+                    .flags(Flags::SKIP_SUCCESS)
+                    .user_data(user_data(Kind::Send, place));
             self.push(&send);
         }
         self.counts.send_batches += 1;
