@@ -60,5 +60,5 @@ pub(super) trait Engine {
 }
 
 #[cfg(test)]
-#[path = "engine_tests.rs"]
+#[path = "tests/engine.rs"]
 mod tests;

@@ -1,4 +1,5 @@
-//! Steering in the kernel: each datagram goes straight to the socket of the shard that owns its call, although all shards share one address.
+//! Steering in the kernel: each datagram goes straight to the socket of the shard that owns its call, although all shards share one
+//! address.
 //!
 //! Plain SO_REUSEPORT spreads by source and destination address, so one trunk (one address and port) lands on one shard. A program that
 //! is attached to the group reads the Call-ID and selects the socket as [`crate::proxy::owner_of`] does. It is a help, never relied on:
