@@ -75,6 +75,9 @@ pub const OVERLOAD_VALIDITY_MAX: Duration = Duration::from_secs(3_600);
 /// Datagrams that a shard reads from one socket in one turn.
 pub const BATCH_DATAGRAMS: usize = 64;
 
+/// Datagrams that one shard's ring holds at once; beyond it they wait in their sockets, counted as `ring_full`.
+pub const RING_BUFFERS: usize = 256;
+
 /// Messages that wait in one shard's handoff ring; beyond it: a counted drop, healed by retransmission.
 pub const HANDOFF_MESSAGES: usize = 8_192;
 

@@ -2,7 +2,7 @@
 //!
 //! Start: table → sockets, bound in shard order → shards → prober. End: the shards drain and end together, then the prober.
 
-use crate::config::{self, Config, ProberSettings, ShardsPlan as CoresWish};
+use crate::config::{self, Config, EngineWish, IoSettings, ProberSettings, ShardsPlan as CoresWish};
 use crate::dispatcher::{Table, TableError};
 use crate::prober::{self, News, NewsSource, ProbePolicy, ProbeSettings, Prober, ProberPlan};
 use crate::proxy::{Policy, Settings};
@@ -10,7 +10,9 @@ pub use crate::shard::Snapshot;
 use crate::shard::{
     self, Audit, Drift, Lifecycle, OpenError, Phase, ProbeOutcome, ProbeSink, ShardCounters, ShardHandle,
 };
-use crate::shard::{ShardsInput, ShardsPlan, StartError, clock};
+use crate::shard::{
+    EngineChoice, EngineKind, ShardSockets, ShardsInput, ShardsPlan, StartError, Steering, SteeringWish, Waiting, clock,
+};
 use arc_swap::ArcSwap;
 use core::fmt;
 use core::time::Duration;
@@ -89,6 +91,7 @@ impl Server {
         let policy = Arc::new(ArcSwap::from_pointee(policy));
         let cores = Cores::choose(&config.shards, config.prober.core)?;
         let sockets = shard::open_all(&config.settings.listen, cores.shards.len()).map_err(ServerError::Open)?;
+        steer(&sockets, config.io.steering)?;
         let duplicates = sockets.first().map(|first| first.duplicate_for_sending());
         let sending = duplicates.transpose().map_err(|error| ServerError::System("probe sockets", error))?;
         let answers = Arc::new(ProbeSink::new().map_err(|error| ServerError::System("probe mailbox", error))?);
@@ -100,6 +103,8 @@ impl Server {
             sockets,
             probe_answers: Arc::clone(&answers),
             lifecycle: Arc::clone(&lifecycle),
+            engine: engine(config.io.engine),
+            waiting: waiting(&config.io),
         };
         let handles = shard::start(&plan, input).map_err(ServerError::Shard)?;
         let stop_prober = Arc::new(AtomicBool::new(false));
@@ -242,6 +247,35 @@ impl NewsSource for Answers {
             ProbeOutcome::Unreachable => read(News::Unreachable(bytes)),
         });
     }
+}
+
+/// Gives the groups of `sockets` their programs and says what it came to.
+fn steer(sockets: &[ShardSockets], wish: config::SteeringWish) -> Result<(), ServerError> {
+    let wish = match wish {
+        config::SteeringWish::Auto => SteeringWish::Auto,
+        config::SteeringWish::Ebpf => SteeringWish::Only(Steering::Ebpf),
+        config::SteeringWish::Classic => SteeringWish::Only(Steering::Classic),
+        config::SteeringWish::Handoff => SteeringWish::Only(Steering::Handoff),
+    };
+    let (steering, refused) = shard::steer(sockets, wish).map_err(|error| ServerError::System("steering", error))?;
+    for (way, error) in refused {
+        tracing::warn!(way = way.name(), %error, "the kernel refuses to steer datagrams this way");
+    }
+    tracing::info!(steering = steering.name(), shards = sockets.len(), "datagrams find their shard");
+    Ok(())
+}
+
+const fn engine(wish: EngineWish) -> EngineChoice {
+    match wish {
+        EngineWish::Auto => EngineChoice::Auto,
+        EngineWish::IoUring => EngineChoice::Only(EngineKind::IoUring),
+        EngineWish::Mmsg => EngineChoice::Only(EngineKind::Mmsg),
+    }
+}
+
+const fn waiting(io: &IoSettings) -> Waiting {
+    let IoSettings { gather, gather_above_per_ms, busy_poll, .. } = *io;
+    Waiting { gather, gather_above_per_ms, busy_poll }
 }
 
 /// Which core is whose.

@@ -15,6 +15,7 @@ mod chain;
 mod codes;
 mod convert;
 mod destination;
+mod io;
 mod list_destination;
 mod list_file;
 mod list_line;
@@ -32,6 +33,7 @@ mod socket;
 mod tests;
 mod uri;
 
+pub use io::{EngineWish, IoSettings, SteeringWish};
 pub use problem::{Kind, Problem, Problems};
 
 use crate::dispatcher::{SetId, SetSpec};
@@ -65,6 +67,8 @@ pub struct Config {
     pub default_set: Option<SetId>,
     /// How many shards there are, and where.
     pub shards: ShardsPlan,
+    /// How they reach the kernel.
+    pub io: IoSettings,
     /// Probing.
     pub prober: ProberSettings,
     /// How long a process that shuts down waits for its calls' transactions.
@@ -259,6 +263,7 @@ fn config(mut root: Section<'_>, beside: &Path, read_file: ReadFile<'_>) -> (Con
         rules,
         default_set,
         shards: process::shards(&mut root),
+        io: io::io(root.section("io")),
         prober,
         shutdown_timeout: root.seconds("shutdown_timeout_s", 0..=86_400, Duration::from_secs(30)),
         log: process::log(root.section("log")),

@@ -69,11 +69,18 @@ impl Outbox {
 
     /// The datagrams in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Transmit<'_>> {
-        self.entries.iter().map(|entry| Transmit {
-            socket: entry.socket,
-            destination: entry.destination,
-            bytes: &self.bytes[entry.start..entry.end],
-        })
+        self.entries.iter().map(|entry| self.transmit(entry))
+    }
+
+    /// Datagram number `at`.
+    #[must_use]
+    pub fn get(&self, at: usize) -> Option<Transmit<'_>> {
+        self.entries.get(at).map(|entry| self.transmit(entry))
+    }
+
+    fn transmit(&self, entry: &Entry) -> Transmit<'_> {
+        let Entry { socket, destination, start, end } = *entry;
+        Transmit { socket, destination, bytes: &self.bytes[start..end] }
     }
 
     /// Adds the datagram that `write` appends to the arena, and gives its bytes.

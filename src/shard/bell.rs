@@ -4,8 +4,8 @@
 //! - the sleeper says that it sleeps, passes a full fence, *then* looks whether work is there, and only then waits;
 //! - a ringer puts its work where it is looked for, passes a full fence, *then* looks whether somebody sleeps.
 //!
-//! One of the two sees the other in every order. The eventfd is blocking, because a later engine waits on it in a ring; it is
-//! read only after poll said that it is readable, and this thread alone reads it.
+//! One of the two sees the other in every order. The eventfd is blocking, because a ring waits by reading it; otherwise it
+//! is read only after poll said that it is readable, and by the sleeper alone.
 
 use super::mmsg;
 use core::sync::atomic::{AtomicBool, Ordering, fence};
@@ -56,7 +56,7 @@ impl Bell {
     }
 
     /// Takes the ring back after poll said that the bell was rung.
-    pub(super) fn silence(&self) {
+    fn silence(&self) {
         let mut rings = 0u64;
         // SAFETY: writes the 8 bytes of `rings`. Only the sleeper reads, and only after poll: it does not block.
         unsafe { libc::read(self.event.as_raw_fd(), (&raw mut rings).cast(), 8) };

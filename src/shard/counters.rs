@@ -21,15 +21,19 @@ counters! {
         turns,
         /// Datagrams received.
         received,
-        /// Batches received, each one system call.
+        /// Batches received: those of one socket in one turn.
         receive_batches,
         /// Receive calls that failed for another reason than a pending ICMP error.
         receive_errors,
         /// Datagrams longer than `limits::DATAGRAM_BYTES_MAX`: dropped.
         truncated,
+        /// Datagrams that the kernel dropped because a socket's receive buffer was full.
+        kernel_drops,
+        /// Times that the ring had no buffer left for a datagram, which then waited in its socket.
+        ring_full,
         /// Datagrams sent.
         sent,
-        /// Batches sent, each one system call.
+        /// Batches sent, each with one system call.
         send_batches,
         /// Datagrams that could not be sent, told to the proxy as send errors.
         send_errors,
@@ -39,6 +43,8 @@ counters! {
         icmp_errors,
         /// ICMP errors that say less: time exceeded, packet too big.
         icmp_ignored,
+        /// Messages received by the very shard, of several, that owns their call.
+        steered,
         /// Messages handed to the shard that owns their call.
         handed_off,
         /// Messages got from other shards.
@@ -49,6 +55,14 @@ counters! {
         probe_answers,
         /// Probe answers dropped because the prober's mailbox was full.
         probe_full,
+    }
+}
+
+impl IoStats {
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self::from_array(sums(self.as_array(), other.as_array()))
     }
 }
 
@@ -108,7 +122,7 @@ impl Snapshot {
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
         Self {
-            io: IoStats::from_array(sums(self.io.as_array(), other.io.as_array())),
+            io: self.io.plus(&other.io),
             levels: Levels::from_array(sums(self.levels.as_array(), other.levels.as_array())),
             proxy: Stats::from_array(sums(self.proxy.as_array(), other.proxy.as_array())),
             defects: Defects(sums(self.defects.0, other.defects.0)),

@@ -4,8 +4,11 @@
 //! kernel for its own sockets, feeds [`crate::proxy::Proxy`] and sends what that wants sent. The rooms:
 //!
 //! - `socket`: the SO_REUSEPORT groups; `occupant`: who holds an address that we cannot have;
-//! - `mmsg`: the engine, which waits, receives, sends and hears of ICMP errors;
-//! - `turn`: who gets what, in which order; `start`: the threads; `lifecycle`: their end;
+//! - `engine`: waiting, receiving, sending and hearing of ICMP errors, which `ring` (io_uring) and `mmsg` (recvmmsg, sendmmsg) can do;
+//!   `name`, `errors`: the kernel's addresses and error queues, for both;
+//! - `turn`: the loop; `pace`: how long it waits; `flow`: from engine to work and back; `work`: who gets a message;
+//! - `steering`: programs in the kernel that deliver a datagram to the shard that owns its call;
+//! - `start`: the threads; `lifecycle`: their end;
 //! - `handoff`, `bell`: mailboxes from shard to shard; `probe`: the one to the prober;
 //! - `clock`: time and seeds; `counters`: what a shard publishes; `audit`: whether load and tokens agree.
 //!
@@ -18,21 +21,31 @@ mod audit;
 mod bell;
 pub mod clock;
 mod counters;
+mod engine;
+mod errors;
+mod flow;
 mod handoff;
 mod lifecycle;
 mod mmsg;
+mod name;
 mod occupant;
+mod pace;
 mod probe;
+mod ring;
 mod socket;
 mod start;
+mod steering;
 mod turn;
+mod work;
 
 pub use audit::{Audit, Drift};
 pub use counters::{IoStats, Levels, PUBLISH_INTERVAL, ShardCounters, Snapshot};
 pub use lifecycle::{Lifecycle, Phase};
+pub use pace::Waiting;
 pub use probe::{ProbeAnswer, ProbeOutcome, ProbeSink};
 pub use socket::{OpenCause, OpenError, RECEIVE_BUFFER_BYTES, ShardSockets, open_all};
-pub use start::{ShardHandle, ShardsInput, ShardsPlan, StartError, start};
+pub use start::{EngineChoice, EngineKind, ShardHandle, ShardsInput, ShardsPlan, StartError, start};
+pub use steering::{Steering, SteeringWish, steer};
 
 #[cfg(test)]
 mod tests;

@@ -41,6 +41,12 @@ impl ShardSockets {
         self.sockets.iter().filter_map(|socket| socket.recv_buffer_size().ok()).min().unwrap_or(0) / 2
     }
 
+    /// Datagrams that the kernel dropped because a receive buffer was full, since the sockets were opened.
+    #[must_use]
+    pub fn drops(&self) -> u64 {
+        self.sockets.iter().map(|socket| u64::from(drops(socket.as_fd()))).sum()
+    }
+
     /// The same sockets once more, to send by: for who must send from the calls' own addresses, which is the prober.
     ///
     /// Nothing may be received by them. A send may fail with an ICMP error that another datagram drew; try it once more.
@@ -175,6 +181,19 @@ fn report_icmp_errors(socket: &Socket) -> io::Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// `sk_drops` of one socket, the ninth of the numbers that SO_MEMINFO gives (linux/sock_diag.h).
+fn drops(socket: BorrowedFd<'_>) -> u32 {
+    const SK_MEMINFO_DROPS: usize = 8;
+    let mut values = [0u32; SK_MEMINFO_DROPS + 1];
+    let mut bytes = size_of_val(&values) as libc::socklen_t;
+    // SAFETY: writes at most `bytes` bytes into `values`; where the kernel has fewer numbers, the rest stays 0.
+    unsafe {
+        let values = values.as_mut_ptr().cast();
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MEMINFO, values, &raw mut bytes);
+    }
+    values[SK_MEMINFO_DROPS]
 }
 
 fn bind(socket: &Socket, address: SocketAddr) -> Result<(), OpenCause> {

@@ -4,7 +4,10 @@ use super::clock;
 use super::counters::ShardCounters;
 use super::handoff::inboxes;
 use super::lifecycle::{Lifecycle, Phase};
+use super::mmsg::Mmsg;
+use super::pace::Waiting;
 use super::probe::ProbeSink;
+use super::ring::Ring;
 use super::socket::ShardSockets;
 use super::turn::{Shard, Shared};
 use crate::proxy::{Policy, Proxy, Settings, ShardId};
@@ -13,6 +16,7 @@ use core::fmt;
 use core::time::Duration;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
@@ -42,6 +46,36 @@ impl ShardsPlan {
     }
 }
 
+/// How shards are to reach the kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum EngineChoice {
+    /// io_uring where the kernel allows it, else recvmmsg and sendmmsg; which one it is, the log says.
+    #[default]
+    Auto,
+    /// This one; if it cannot be had, the shards do not start.
+    Only(EngineKind),
+}
+
+/// A way to the kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EngineKind {
+    /// An io_uring per shard (Linux 6.1).
+    IoUring,
+    /// recvmmsg, sendmmsg and ppoll.
+    Mmsg,
+}
+
+impl EngineKind {
+    /// As the config spells it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::IoUring => "io_uring",
+            Self::Mmsg => "mmsg",
+        }
+    }
+}
+
 /// What the shards work with.
 #[derive(Debug)]
 pub struct ShardsInput {
@@ -55,12 +89,17 @@ pub struct ShardsInput {
     pub probe_answers: Arc<ProbeSink>,
     /// Made for as many shards as the plan has.
     pub lifecycle: Arc<Lifecycle>,
+    /// How they reach the kernel.
+    pub engine: EngineChoice,
+    /// How they wait.
+    pub waiting: Waiting,
 }
 
 /// A running shard.
 #[derive(Debug)]
 pub struct ShardHandle {
     index: u32,
+    engine: EngineKind,
     counters: Arc<ShardCounters>,
     thread: ExecutorJoinHandle<()>,
 }
@@ -70,6 +109,12 @@ impl ShardHandle {
     #[must_use]
     pub const fn index(&self) -> u32 {
         self.index
+    }
+
+    /// How it reaches the kernel.
+    #[must_use]
+    pub const fn engine(&self) -> EngineKind {
+        self.engine
     }
 
     /// What it publishes; readable after its end too.
@@ -101,6 +146,13 @@ pub enum StartError {
     },
     /// No descriptor for a mailbox, or no random numbers.
     System(io::Error),
+    /// The engine of this shard, which the config insists on.
+    Engine {
+        /// Which shard.
+        shard: u32,
+        /// Why not.
+        error: io::Error,
+    },
     /// The executor of this shard: its core does not exist, or the kernel refuses io_uring.
     Executor {
         /// Which shard.
@@ -117,6 +169,7 @@ impl fmt::Display for StartError {
                 write!(f, "{planned} shards planned, but sockets for {sockets} and a lifecycle for {lifecycle}")
             }
             Self::System(error) => write!(f, "cannot start the shards: {error}"),
+            Self::Engine { shard, error } => write!(f, "shard {shard} cannot have an io_uring: {error}"),
             Self::Executor { shard, error } => write!(f, "executor of shard {shard}: {error}"),
         }
     }
@@ -130,13 +183,15 @@ impl std::error::Error for StartError {}
 /// The first shard that cannot run, and why; those before it have ended again.
 pub fn start(plan: &ShardsPlan, input: ShardsInput) -> Result<Vec<ShardHandle>, StartError> {
     check(plan, &input)?;
-    let ShardsInput { settings, policy, sockets, probe_answers, lifecycle } = input;
+    let ShardsInput { settings, policy, sockets, probe_answers, lifecycle, engine, waiting } = input;
     let inboxes = inboxes(sockets.len()).map_err(StartError::System)?;
     let shared = Shared { policy, inboxes, probe_answers, lifecycle };
     let count = sockets.len() as u32;
     let mut running = Vec::with_capacity(sockets.len());
     for ((index, sockets), core) in (0..count).zip(sockets).zip(&plan.cores) {
-        match start_one(ShardId { index, count }, *core, settings.clone(), sockets, shared.clone()) {
+        let id = ShardId { index, count };
+        let settings = settings.clone();
+        match start_one(*core, Birth { id, settings, sockets, engine, waiting, shared: shared.clone() }) {
             Ok(handle) => running.push(handle),
             Err(error) => {
                 shared.lifecycle.advance(Phase::Stopped);
@@ -144,6 +199,9 @@ pub fn start(plan: &ShardsPlan, input: ShardsInput) -> Result<Vec<ShardHandle>, 
                 return Err(error);
             }
         }
+    }
+    if let Some(engine) = running.first().map(ShardHandle::engine) {
+        tracing::info!(engine = engine.name(), shards = running.len(), "shards run");
     }
     Ok(running)
 }
@@ -160,48 +218,86 @@ fn check(plan: &ShardsPlan, input: &ShardsInput) -> Result<(), StartError> {
     Ok(())
 }
 
-fn start_one(
+/// What one shard begins with.
+struct Birth {
     id: ShardId,
-    core: usize,
     settings: Settings,
     sockets: ShardSockets,
+    engine: EngineChoice,
+    waiting: Waiting,
     shared: Shared,
-) -> Result<ShardHandle, StartError> {
-    let failed = |error: glommio::GlommioError<()>| StartError::Executor { shard: id.index, error: error.to_string() };
+}
+
+fn start_one(core: usize, birth: Birth) -> Result<ShardHandle, StartError> {
+    let index = birth.id.index;
+    let failed = |error: glommio::GlommioError<()>| StartError::Executor { shard: index, error: error.to_string() };
     let seed = clock::seed().map_err(StartError::System)?;
     let counters = Arc::new(ShardCounters::default());
     let published = Arc::clone(&counters);
     let (runs, is_running) = sync_channel(1);
     let thread = LocalExecutorBuilder::new(Placement::Fixed(core))
-        .name(&format!("shard-{}", id.index))
+        .name(&format!("shard-{index}"))
         .preempt_timer(PREEMPT_INTERVAL)
         .io_memory(EXECUTOR_IO_MEMORY_BYTES)
-        .spawn(move || run(id, seed, settings, sockets, shared, published, runs))
+        .spawn(move || run(seed, birth, published, runs))
         .map_err(failed)?;
-    let handle = ShardHandle { index: id.index, counters, thread };
     match is_running.recv() {
-        Ok(()) => Ok(handle),
+        Ok(Ok(engine)) => Ok(ShardHandle { index, engine, counters, thread }),
+        Ok(Err(error)) => Err(StartError::Engine { shard: index, error }),
         // The thread ended before its task began: joining says why.
-        Err(_) => handle.join().and(Err(failed(io::Error::from(io::ErrorKind::BrokenPipe).into()))),
+        Err(_) => Err(failed(thread.join().err().unwrap_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe).into()))),
     }
 }
 
 /// The one task of a shard's executor. Its memory is first touched here, on its own core.
-async fn run(
-    id: ShardId,
-    seed: u64,
-    settings: Settings,
-    sockets: ShardSockets,
-    shared: Shared,
-    counters: Arc<ShardCounters>,
-    runs: SyncSender<()>,
-) {
+async fn run(seed: u64, birth: Birth, counters: Arc<ShardCounters>, runs: SyncSender<io::Result<EngineKind>>) {
+    let Birth { id, settings, sockets, engine, waiting, shared } = birth;
     name_thread(id.index);
+    wake_on_time();
     let proxy = Proxy::new(settings, id, seed, clock::now());
-    let shard = Shard::new(id, proxy, sockets, shared, counters);
-    // Nobody waits for it any more only when the start was given up.
-    let _ = runs.send(());
-    shard.run().await;
+    let listen = sockets.addresses().len();
+    let inboxes = Arc::clone(&shared.inboxes);
+    let bell = inboxes[id.index as usize].as_fd();
+    // Nobody waits for the news any more only when the start was given up.
+    match choose(engine, sockets, bell) {
+        Ok(Chosen::Ring(ring)) => {
+            let shard = Shard::new(id, proxy, (*ring, listen), waiting, shared, counters);
+            let _ = runs.send(Ok(EngineKind::IoUring));
+            shard.run().await;
+        }
+        Ok(Chosen::Mmsg(mmsg)) => {
+            let shard = Shard::new(id, proxy, (*mmsg, listen), waiting, shared, counters);
+            let _ = runs.send(Ok(EngineKind::Mmsg));
+            shard.run().await;
+        }
+        Err(error) => drop(runs.send(Err(error))),
+    }
+}
+
+/// An engine that can be had.
+enum Chosen {
+    Ring(Box<Ring>),
+    Mmsg(Box<Mmsg>),
+}
+
+fn choose(engine: EngineChoice, sockets: ShardSockets, bell: BorrowedFd<'_>) -> io::Result<Chosen> {
+    if engine == EngineChoice::Only(EngineKind::Mmsg) {
+        return Ok(Chosen::Mmsg(Box::new(Mmsg::new(sockets, bell))));
+    }
+    match Ring::new(sockets, bell) {
+        Ok(ring) => Ok(Chosen::Ring(Box::new(ring))),
+        Err((error, sockets)) if engine == EngineChoice::Auto => {
+            tracing::warn!(%error, "no io_uring for the sockets: recvmmsg and sendmmsg are used");
+            Ok(Chosen::Mmsg(Box::new(Mmsg::new(sockets, bell))))
+        }
+        Err((error, _)) => Err(error),
+    }
+}
+
+/// The kernel may wake a thread up to its timer slack late, by default 50 us: as long as a gathering takes.
+fn wake_on_time() {
+    // SAFETY: PR_SET_TIMERSLACK takes a number of nanoseconds and touches no memory.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_000) };
 }
 
 /// The executor appends a number of its own to the name that it gets.

@@ -2,6 +2,7 @@
 
 use super::counters::IoStats;
 use super::handoff::{Inbox, inboxes};
+use super::mmsg::Mmsg;
 use super::turn::{Shard, Shared};
 use super::*;
 use crate::dispatcher::{Algorithm, DestinationSpec, SetId, SetSpec, Table};
@@ -10,6 +11,7 @@ use crate::proxy::{Listen, Policy, Proxy, Settings, ShardId, Timers, Transport, 
 use arc_swap::ArcSwap;
 use core::time::Duration;
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -48,7 +50,7 @@ fn policy() -> Arc<ArcSwap<Policy>> {
 }
 
 impl Bed {
-    fn start(shards: usize) -> Self {
+    fn start(engine: EngineKind, shards: usize) -> Self {
         let (sockets, address) = open(shards);
         let lifecycle = Arc::new(Lifecycle::new(shards));
         let probe_answers = Arc::new(ProbeSink::new().unwrap());
@@ -58,6 +60,8 @@ impl Bed {
             sockets,
             probe_answers: Arc::clone(&probe_answers),
             lifecycle: Arc::clone(&lifecycle),
+            engine: EngineChoice::Only(engine),
+            waiting: Waiting::default(),
         };
         let handles = start(&ShardsPlan::spread(shards), input).unwrap();
         Self { lifecycle, probe_answers, address, handles }
@@ -114,10 +118,32 @@ fn response(to: &str, status: &str) -> String {
     format!("SIP/2.0 {status}\r\n{copied}{};tag=9\r\nContent-Length: 0\r\n\r\n", line(to, "To"))
 }
 
-#[test]
-fn one_source_port_reaches_every_owner_and_the_counters_say_so() {
+/// Each of these with either engine.
+macro_rules! on_both_engines {
+    ($($name:ident,)*) => {
+        mod io_uring {
+            $(#[test] fn $name() { super::$name(super::EngineKind::IoUring); })*
+        }
+        mod mmsg {
+            $(#[test] fn $name() { super::$name(super::EngineKind::Mmsg); })*
+        }
+    };
+}
+
+on_both_engines! {
+    one_source_port_reaches_every_owner_and_the_counters_say_so,
+    a_closed_port_is_told_to_the_calls_owner_at_once_whoever_hears_of_it,
+    a_request_of_60000_bytes_is_forwarded_whole,
+    an_answer_to_a_probe_goes_to_the_prober_and_to_no_call,
+    an_idle_shard_sleeps_until_its_next_timer_and_does_not_spin,
+    a_stop_ends_the_threads_at_once,
+    draining_refuses_new_calls_and_ends_all_shards_when_the_last_transaction_has_its_answer,
+    threads_are_named_after_their_shards,
+}
+
+fn one_source_port_reaches_every_owner_and_the_counters_say_so(engine: EngineKind) {
     for shards in [2, 4] {
-        let (bed, client) = (Bed::start(shards), client());
+        let (bed, client) = (Bed::start(engine, shards), client());
         let calls: Vec<_> = (0..200).map(|n| format!("{n}-call@127.0.0.1")).collect();
         for chunk in calls.chunks(20) {
             for call_id in chunk {
@@ -143,9 +169,8 @@ fn one_source_port_reaches_every_owner_and_the_counters_say_so() {
     }
 }
 
-#[test]
-fn a_closed_port_is_told_to_the_calls_owner_at_once_whoever_hears_of_it() {
-    let (bed, client) = (Bed::start(2), client());
+fn a_closed_port_is_told_to_the_calls_owner_at_once_whoever_hears_of_it(engine: EngineKind) {
+    let (bed, client) = (Bed::start(engine, 2), client());
     let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for n in 0..20 {
         let start = Instant::now();
@@ -162,9 +187,8 @@ fn a_closed_port_is_told_to_the_calls_owner_at_once_whoever_hears_of_it() {
     assert_eq!(total.proxy.transaction_timeouts, 0);
 }
 
-#[test]
-fn a_request_of_60000_bytes_is_forwarded_whole() {
-    let (bed, client, server) = (Bed::start(2), client(), client());
+fn a_request_of_60000_bytes_is_forwarded_whole(engine: EngineKind) {
+    let (bed, client, server) = (Bed::start(engine, 2), client(), client());
     let body = "x".repeat(60_000);
     let text = request("MESSAGE", &client, "long", Some(server.local_addr().unwrap()))
         .replace("Content-Length: 0\r\n\r\n", &format!("Content-Length: 60000\r\n\r\n{body}"));
@@ -173,9 +197,8 @@ fn a_request_of_60000_bytes_is_forwarded_whole() {
     bed.end(Phase::Stopped);
 }
 
-#[test]
-fn an_answer_to_a_probe_goes_to_the_prober_and_to_no_call() {
-    let (bed, client) = (Bed::start(2), client());
+fn an_answer_to_a_probe_goes_to_the_prober_and_to_no_call(engine: EngineKind) {
+    let (bed, client) = (Bed::start(engine, 2), client());
     let text = "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKp7\r\nCall-ID: p\r\n\r\n";
     let before = clock::now();
     client.send_to(text.as_bytes(), bed.address).unwrap();
@@ -207,9 +230,8 @@ fn a_refused_probe_is_told_to_the_prober() {
     assert_eq!(got, [(ProbeOutcome::Unreachable, closed, probe.as_bytes().to_vec())]);
 }
 
-#[test]
-fn an_idle_shard_sleeps_until_its_next_timer_and_does_not_spin() {
-    let (bed, client, silent) = (Bed::start(1), client(), client());
+fn an_idle_shard_sleeps_until_its_next_timer_and_does_not_spin(engine: EngineKind) {
+    let (bed, client, silent) = (Bed::start(engine, 1), client(), client());
     std::thread::sleep(Duration::from_millis(300));
     client.send_to(request("INVITE", &client, "silent", silent.local_addr().ok()).as_bytes(), bed.address).unwrap();
     read(&silent);
@@ -221,17 +243,15 @@ fn an_idle_shard_sleeps_until_its_next_timer_and_does_not_spin() {
     assert!(counts.io.turns > 2 && counts.io.turns < 60, "{} turns in half a second", counts.io.turns);
 }
 
-#[test]
-fn a_stop_ends_the_threads_at_once() {
-    let bed = Bed::start(2);
+fn a_stop_ends_the_threads_at_once(engine: EngineKind) {
+    let bed = Bed::start(engine, 2);
     let start = Instant::now();
     bed.end(Phase::Stopped);
     assert!(start.elapsed() < SECOND);
 }
 
-#[test]
-fn draining_refuses_new_calls_and_ends_all_shards_when_the_last_transaction_has_its_answer() {
-    let (bed, client, server) = (Bed::start(2), client(), client());
+fn draining_refuses_new_calls_and_ends_all_shards_when_the_last_transaction_has_its_answer(engine: EngineKind) {
+    let (bed, client, server) = (Bed::start(engine, 2), client(), client());
     client.send_to(request("INVITE", &client, "last", server.local_addr().ok()).as_bytes(), bed.address).unwrap();
     let (invite, _) = read(&server);
     server.send_to(response(&invite, "180 Ringing").as_bytes(), bed.address).unwrap();
@@ -262,6 +282,8 @@ fn several_shards_on_one_core_and_cores_that_do_not_exist() {
             sockets,
             probe_answers: Arc::new(ProbeSink::new().unwrap()),
             lifecycle: Arc::clone(&lifecycle),
+            engine: EngineChoice::Auto,
+            waiting: Waiting::default(),
         };
         let started = start(&ShardsPlan { cores: cores.to_vec() }, input);
         lifecycle.advance(Phase::Stopped);
@@ -273,9 +295,8 @@ fn several_shards_on_one_core_and_cores_that_do_not_exist() {
     assert!(matches!(start_on(&[]), Err(StartError::Mismatch { planned: 0, .. })));
 }
 
-#[test]
-fn threads_are_named_after_their_shards() {
-    let bed = Bed::start(2);
+fn threads_are_named_after_their_shards(engine: EngineKind) {
+    let bed = Bed::start(engine, 2);
     let names: Vec<_> = std::fs::read_dir("/proc/self/task")
         .unwrap()
         .flatten()
@@ -302,10 +323,24 @@ fn alone(shards: usize, messages: usize) -> (Shared, Arc<[Inbox]>) {
     (shared, inboxes)
 }
 
-fn shard(index: u32, count: u32, mut sockets: Vec<ShardSockets>, address: SocketAddr, shared: Shared) -> Shard {
+fn shard(index: u32, count: u32, sockets: Vec<ShardSockets>, address: SocketAddr, shared: Shared) -> Shard<Mmsg> {
+    shard_with(index, count, sockets, address, shared, Arc::new(ShardCounters::default()))
+}
+
+fn shard_with(
+    index: u32,
+    count: u32,
+    mut sockets: Vec<ShardSockets>,
+    address: SocketAddr,
+    shared: Shared,
+    counters: Arc<ShardCounters>,
+) -> Shard<Mmsg> {
     let id = ShardId { index, count };
     let proxy = Proxy::new(settings(address), id, clock::seed().unwrap(), clock::now());
-    Shard::new(id, proxy, sockets.remove(index as usize), shared, Arc::new(ShardCounters::default()))
+    let sockets = sockets.remove(index as usize);
+    let inboxes = Arc::clone(&shared.inboxes);
+    let engine = Mmsg::new(sockets, inboxes[index as usize].bell().as_fd());
+    Shard::new(id, proxy, (engine, 1), Waiting::default(), shared, counters)
 }
 
 #[test]
@@ -346,7 +381,7 @@ fn a_turn_takes_one_batch_from_a_full_socket_and_comes_back_for_more() {
 
 #[test]
 fn the_audit_finds_no_drift_with_a_call_up_and_one_when_its_token_is_lost() {
-    let (mut sockets, address) = open(1);
+    let (sockets, address) = open(1);
     let (shared, _) = alone(1, 8);
     let destination = client();
     let uri = format!("sip:{}", destination.local_addr().unwrap());
@@ -354,9 +389,7 @@ fn the_audit_finds_no_drift_with_a_call_up_and_one_when_its_token_is_lost() {
     let table = Table::build(vec![SetSpec::new(SetId(1), Algorithm::Priority, vec![spec])], None).unwrap();
     shared.policy.store(Arc::new(Policy { table, rules: vec![], default_set: Some(SetId(1)) }));
     let (policy, counters) = (shared.policy.load_full(), Arc::new(ShardCounters::default()));
-    let id = ShardId { index: 0, count: 1 };
-    let proxy = Proxy::new(settings(address), id, 1, clock::now());
-    let mut shard = Shard::new(id, proxy, sockets.remove(0), shared, Arc::clone(&counters));
+    let mut shard = shard_with(0, 1, sockets, address, shared, Arc::clone(&counters));
     let (drift, start) = (Arc::<Drift>::default(), clock::now());
     let mut audit = Audit::new(vec![counters], Arc::clone(&drift), start);
     let caller = client();

@@ -1,28 +1,145 @@
-//! The recvmmsg/sendmmsg engine: how a shard waits, receives, sends and hears of ICMP errors.
+//! The recvmmsg/sendmmsg engine: ppoll, then a batch from each ready socket; an outbox leaves at once, up to a batch with one call.
 //!
-//! This is all that an engine does, and all that the turn asks of it: [`Wait::wait`] until something is ready, [`Receive`] a
-//! batch from one socket, [`Send`] an outbox, [`Errors`] that came back. Another engine has these four and no more.
-//!
-//! Sockets are blocking and every call carries `MSG_DONTWAIT`, so the same descriptors also suit a ring. Buffers, iovecs,
-//! names and headers are allocated once; pointers between them are written anew for each call, so none outlives a borrow.
+//! It runs on every kernel. Sockets are blocking and every call carries `MSG_DONTWAIT`, so the same descriptors also suit a ring.
+//! Buffers, iovecs, names and headers are allocated once; pointers between them are written anew for each call, so none outlives a
+//! borrow.
 
-mod errors;
-mod name;
 mod receive;
 mod send;
 mod wait;
 
-pub(super) use errors::Errors;
-pub(super) use receive::Receive;
-pub(super) use send::Send;
-pub(super) use wait::{Wait, readable_within};
+pub(super) use wait::readable_within;
 
-use name::Name;
+use super::counters::IoStats;
+use super::engine::{Engine, Patience};
+use super::errors::Errors;
+use super::name::Name;
+use super::socket::ShardSockets;
+use crate::proxy::{Datagram, Outbox, SocketId, Transmit};
+use core::mem::swap;
+use receive::Receive;
+use send::Send;
+use std::os::fd::BorrowedFd;
+use wait::Wait;
 
-/// A header without name, data and control.
-const fn empty_header() -> libc::msghdr {
-    // SAFETY: a plain C struct of integers and pointers, for which zero (null) is a value.
-    unsafe { core::mem::zeroed() }
+/// One shard's sockets and the memory of its calls.
+#[derive(Debug)]
+pub(super) struct Mmsg {
+    sockets: ShardSockets,
+    wait: Wait,
+    receive: Receive,
+    batch: Batch,
+    send: Send,
+    /// What was sent last: failures name its messages.
+    sent: Outbox,
+    errors: Errors,
+    counts: IoStats,
+}
+
+/// How far the sockets were read since the last wait.
+#[derive(Clone, Copy, Debug, Default)]
+struct Batch {
+    /// The socket that comes next.
+    next_socket: usize,
+    socket: SocketId,
+    next: usize,
+    count: usize,
+}
+
+impl Mmsg {
+    /// `bell` must stay open as long as this is used.
+    pub(super) fn new(sockets: ShardSockets, bell: BorrowedFd<'_>) -> Self {
+        Self {
+            wait: Wait::new(sockets.iter(), bell),
+            sockets,
+            receive: Receive::new(),
+            batch: Batch::default(),
+            send: Send::new(),
+            sent: Outbox::new(),
+            errors: Errors::new(),
+            counts: IoStats::default(),
+        }
+    }
+
+    /// Reads a batch from the next socket that has one; `false` when none is left.
+    fn begin_batch(&mut self) -> bool {
+        while self.batch.next_socket < self.wait.sockets() {
+            let at = self.batch.next_socket;
+            self.batch.next_socket += 1;
+            let ready = self.wait.ready(at);
+            // Its errors first: a pending one would fail the receive call.
+            if ready.error {
+                self.errors.drain(ready.socket, self.sockets.get(at), &mut self.counts);
+            }
+            if ready.readable && self.read(at, ready.socket) {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn read(&mut self, at: usize, socket: SocketId) -> bool {
+        match self.receive.receive(self.sockets.get(at)) {
+            Ok(count) => {
+                self.counts.receive_batches += u64::from(count > 0);
+                self.counts.received += count as u64;
+                (self.batch.socket, self.batch.next, self.batch.count) = (socket, 0, count);
+                count > 0
+            }
+            Err(_) => {
+                self.errors.after_failure(socket, self.sockets.get(at), &mut self.counts);
+                false
+            }
+        }
+    }
+}
+
+impl Engine for Mmsg {
+    fn wait(&mut self, patience: Patience) {
+        self.wait.wait(patience);
+        self.batch = Batch::default();
+    }
+
+    fn settle(&mut self, mut failed: impl FnMut(Transmit<'_>)) {
+        self.send.failed(&self.sent).for_each(&mut failed);
+        self.sent.clear();
+        self.send.forget();
+    }
+
+    fn has_failed(&self) -> bool {
+        self.send.has_failed()
+    }
+
+    fn queue(&mut self, out: &mut Outbox) {
+        self.sent.clear();
+        swap(out, &mut self.sent);
+        self.send.send(self.sockets.iter(), &self.sent, &mut self.errors, &mut self.counts);
+    }
+
+    fn receive(&mut self, mut take: impl FnMut(Datagram<'_>) -> bool) -> bool {
+        while self.batch.next < self.batch.count || self.begin_batch() {
+            let at = self.batch.next;
+            self.batch.next += 1;
+            match self.receive.datagram(at) {
+                Some((source, bytes)) if !take(Datagram { source, socket: self.batch.socket, bytes }) => return true,
+                Some(_) => {}
+                None => self.counts.truncated += 1,
+            }
+        }
+        false
+    }
+
+    fn errors(&mut self) -> &mut Errors {
+        &mut self.errors
+    }
+
+    fn counts(&self) -> &IoStats {
+        &self.counts
+    }
+
+    fn look_at_drops(&mut self) {
+        self.counts.kernel_drops = self.sockets.drops();
+    }
 }
 
 /// Points each header at the name and the piece of data at its own place. Neither may be touched between this and the call.

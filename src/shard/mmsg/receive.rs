@@ -1,7 +1,8 @@
 //! Receiving a batch of datagrams with one call, into memory that is allocated once.
 
-use super::{Name, aim, empty_header};
+use super::aim;
 use crate::limits::{BATCH_DATAGRAMS, DATAGRAM_BYTES_MAX};
+use crate::shard::name::{Name, empty_header};
 use core::ptr::null_mut;
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ const STRIDE: usize = DATAGRAM_BYTES_MAX + 1 + 17 * 64;
 
 /// Room for [`BATCH_DATAGRAMS`] datagrams of up to [`DATAGRAM_BYTES_MAX`] bytes, and what the last call put there.
 #[derive(Debug)]
-pub(in crate::shard) struct Receive {
+pub(super) struct Receive {
     bytes: Vec<u8>,
     names: Vec<Name>,
     iovecs: Vec<libc::iovec>,
@@ -21,7 +22,7 @@ pub(in crate::shard) struct Receive {
 }
 
 impl Receive {
-    pub(in crate::shard) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             bytes: vec![0; STRIDE * BATCH_DATAGRAMS],
             names: vec![Name::empty(); BATCH_DATAGRAMS],
@@ -34,7 +35,7 @@ impl Receive {
     ///
     /// # Errors
     /// A pending ICMP error of an earlier send (it is then no longer pending, but stays in the error queue), or a socket's own.
-    pub(in crate::shard) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+    pub(super) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         for (iovec, chunk) in self.iovecs.iter_mut().zip(self.bytes.chunks_exact_mut(STRIDE)) {
             *iovec = libc::iovec { iov_base: chunk.as_mut_ptr().cast(), iov_len: DATAGRAM_BYTES_MAX };
         }
@@ -50,7 +51,7 @@ impl Receive {
     }
 
     /// The source and the bytes of datagram number `at` of the last batch; `None` when it did not fit, or its source has no address.
-    pub(in crate::shard) fn datagram(&self, at: usize) -> Option<(SocketAddr, &[u8])> {
+    pub(super) fn datagram(&self, at: usize) -> Option<(SocketAddr, &[u8])> {
         let header = &self.headers[at];
         if header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
             return None;

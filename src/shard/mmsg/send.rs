@@ -4,10 +4,12 @@
 //! shows it on the next send of the same socket, whatever its destination. So the error queue is read first and the message is tried
 //! once more; what fails then failed by itself. A full socket buffer or device queue says nothing about the destination.
 
-use super::{Errors, Name, aim, empty_header};
+use super::aim;
 use crate::limits::BATCH_DATAGRAMS;
 use crate::proxy::{Outbox, SocketId, Transmit};
 use crate::shard::counters::IoStats;
+use crate::shard::errors::Errors;
+use crate::shard::name::{Name, empty_header};
 use core::ptr::null_mut;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -17,7 +19,7 @@ const FAILED_EXPECTED: usize = 2048;
 
 /// Room for the headers of one batch, and which messages of the last outbox failed.
 #[derive(Debug)]
-pub(in crate::shard) struct Send {
+pub(super) struct Send {
     names: Vec<Name>,
     iovecs: Vec<libc::iovec>,
     headers: Vec<libc::mmsghdr>,
@@ -39,7 +41,7 @@ enum Verdict {
 }
 
 impl Send {
-    pub(in crate::shard) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             names: vec![Name::empty(); BATCH_DATAGRAMS],
             iovecs: vec![libc::iovec { iov_base: null_mut(), iov_len: 0 }; BATCH_DATAGRAMS],
@@ -51,7 +53,7 @@ impl Send {
     }
 
     /// Sends all of `out`. `sockets` are in the order of [`SocketId`]. ICMP errors met on the way land in `errors`.
-    pub(in crate::shard) fn send<'a>(
+    pub(super) fn send<'a>(
         &mut self,
         sockets: impl IntoIterator<Item = BorrowedFd<'a>>,
         out: &Outbox,
@@ -69,9 +71,19 @@ impl Send {
     }
 
     /// The messages of the last outbox that could not be sent, in order.
-    pub(in crate::shard) fn failed<'a>(&'a self, out: &'a Outbox) -> impl Iterator<Item = Transmit<'a>> {
+    pub(super) fn failed<'a>(&'a self, out: &'a Outbox) -> impl Iterator<Item = Transmit<'a>> {
         let mut failed = self.failed.iter().copied().peekable();
         out.iter().enumerate().filter_map(move |(place, message)| failed.next_if_eq(&place).map(|_| message))
+    }
+
+    /// Whether a message of the last outbox could not be sent.
+    pub(super) fn has_failed(&self) -> bool {
+        !self.failed.is_empty()
+    }
+
+    /// The failures were told.
+    pub(super) fn forget(&mut self) {
+        self.failed.clear();
     }
 
     /// Points the headers at the next messages; how many.

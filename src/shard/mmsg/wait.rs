@@ -1,38 +1,53 @@
 //! Waiting for any socket, the mailbox's bell, or the next timer.
 
 use crate::proxy::SocketId;
+use crate::shard::engine::Patience;
 use core::time::Duration;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 /// What poll said about one socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::shard) struct Ready {
-    pub(in crate::shard) socket: SocketId,
+pub(super) struct Ready {
+    pub(super) socket: SocketId,
     /// A datagram can be read.
-    pub(in crate::shard) readable: bool,
+    pub(super) readable: bool,
     /// An error is pending: the error queue must be read, or poll says so again at once.
-    pub(in crate::shard) error: bool,
+    pub(super) error: bool,
 }
 
 /// One poll set: the listen sockets in order, then the bell.
 #[derive(Debug)]
-pub(in crate::shard) struct Wait {
+pub(super) struct Wait {
     fds: Vec<libc::pollfd>,
 }
 
 impl Wait {
     /// The descriptors must stay open as long as this is used.
-    pub(in crate::shard) fn new<'a>(sockets: impl IntoIterator<Item = BorrowedFd<'a>>, bell: BorrowedFd<'a>) -> Self {
+    pub(super) fn new<'a>(sockets: impl IntoIterator<Item = BorrowedFd<'a>>, bell: BorrowedFd<'a>) -> Self {
         Self { fds: sockets.into_iter().chain([bell]).map(|fd| pollfd(fd.as_raw_fd())).collect() }
     }
 
-    /// Sleeps until something is ready, at most `timeout`; zero only looks. How many descriptors are ready.
-    pub(in crate::shard) fn wait(&mut self, timeout: Duration) -> usize {
-        poll(&mut self.fds, timeout)
+    /// Waits as said; how many descriptors are ready. A ring of the bell is taken back.
+    pub(super) fn wait(&mut self, patience: Patience) -> usize {
+        let ready = match patience {
+            Patience::Look => poll(&mut self.fds, Duration::ZERO),
+            Patience::Sleep(timeout) => poll(&mut self.fds, timeout),
+            Patience::Gather { gather, timeout } => {
+                std::thread::sleep(gather);
+                match poll(&mut self.fds, Duration::ZERO) {
+                    0 => poll(&mut self.fds, timeout.saturating_sub(gather)),
+                    ready => ready,
+                }
+            }
+        };
+        if self.bell_rang() {
+            self.silence();
+        }
+        ready
     }
 
     /// What the last wait said about socket number `at`.
-    pub(in crate::shard) fn ready(&self, at: usize) -> Ready {
+    pub(super) fn ready(&self, at: usize) -> Ready {
         let events = self.fds[at].revents;
         // Invariant: there are at most limits::LISTEN_MAX sockets.
         let socket = SocketId(at as u8);
@@ -40,12 +55,19 @@ impl Wait {
     }
 
     /// Whether the last wait found the bell rung.
-    pub(in crate::shard) fn bell_rang(&self) -> bool {
+    fn bell_rang(&self) -> bool {
         self.fds.last().is_some_and(|bell| bell.revents & libc::POLLIN != 0)
     }
 
+    fn silence(&self) {
+        let mut rings = 0u64;
+        let Some(bell) = self.fds.last() else { return };
+        // SAFETY: writes at most 8 bytes into `rings`. poll said that the bell can be read, and only this thread reads it.
+        unsafe { libc::read(bell.fd, (&raw mut rings).cast(), 8) };
+    }
+
     /// How many sockets are waited for.
-    pub(in crate::shard) const fn sockets(&self) -> usize {
+    pub(super) const fn sockets(&self) -> usize {
         self.fds.len() - 1
     }
 }

@@ -47,6 +47,13 @@ impl Name {
         }
     }
 
+    /// The name that begins `bytes`; `None` when they are fewer than a name has.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let bytes = bytes.get(..size_of::<Self>())?;
+        // SAFETY: as many bytes as a name has, and any bytes are values of both members.
+        Some(unsafe { bytes.as_ptr().cast::<Self>().read_unaligned() })
+    }
+
     /// The address that the kernel wrote; `None` when it wrote one of another family, or none.
     pub(super) fn address(&self) -> Option<SocketAddr> {
         // SAFETY: every `Name` was zeroed or written as a whole, and both members are plain integers: any bytes are values of both.
@@ -63,6 +70,12 @@ impl Name {
             _ => None,
         }
     }
+}
+
+/// A header without name, data and control.
+pub(super) const fn empty_header() -> libc::msghdr {
+    // SAFETY: a plain C struct of integers and pointers, for which zero (null) is a value.
+    unsafe { core::mem::zeroed() }
 }
 
 impl core::fmt::Debug for Name {

@@ -3,10 +3,10 @@
 //! RFC 3261 §18.4: host, network, port or protocol unreachable and parameter problems are failures in sending; source quench and
 //! time exceeded are not. Neither is "packet too big": the kernel lowers its path MTU, and the retransmission fits.
 
-use super::{Name, empty_header};
+use super::counters::IoStats;
+use super::name::{Name, empty_header};
 use crate::limits::BATCH_DATAGRAMS;
 use crate::proxy::SocketId;
-use crate::shard::counters::IoStats;
 use core::mem::size_of;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -27,13 +27,13 @@ const ICMPV6_PARAMETER_PROBLEM: u8 = 4;
 
 /// One datagram that did not arrive.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::shard) struct Undelivered<'a> {
+pub(super) struct Undelivered<'a> {
     /// By which socket it was sent, or one of the same group.
-    pub(in crate::shard) socket: SocketId,
+    pub(super) socket: SocketId,
     /// Where it was sent.
-    pub(in crate::shard) destination: SocketAddr,
+    pub(super) destination: SocketAddr,
     /// How it begins.
-    pub(in crate::shard) sent: &'a [u8],
+    pub(super) sent: &'a [u8],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -45,25 +45,20 @@ struct Entry {
 
 /// The errors that were read and not yet told.
 #[derive(Debug)]
-pub(in crate::shard) struct Errors {
+pub(super) struct Errors {
     entries: Vec<Entry>,
     bytes: Vec<u8>,
     control: [u64; CONTROL_WORDS],
 }
 
 impl Errors {
-    pub(in crate::shard) fn new() -> Self {
+    pub(super) fn new() -> Self {
         let bytes = vec![0; ERRORS_MAX * PREFIX_BYTES];
         Self { entries: Vec::with_capacity(ERRORS_MAX), bytes, control: [0; CONTROL_WORDS] }
     }
 
-    /// Without memory: to stand in while the others are told.
-    pub(in crate::shard) const fn none() -> Self {
-        Self { entries: Vec::new(), bytes: Vec::new(), control: [0; CONTROL_WORDS] }
-    }
-
     /// Reads the error queue of `socket`, as far as there is room.
-    pub(in crate::shard) fn drain(&mut self, id: SocketId, socket: BorrowedFd<'_>, counts: &mut IoStats) {
+    pub(super) fn drain(&mut self, id: SocketId, socket: BorrowedFd<'_>, counts: &mut IoStats) {
         // Ignored errors take no room: the bound holds for them too.
         for _ in 0..ERRORS_MAX {
             if self.entries.len() == ERRORS_MAX {
@@ -80,11 +75,15 @@ impl Errors {
         }
     }
 
-    pub(in crate::shard) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+    /// A receive call on `socket` failed: by an ICMP error that came after the wait, most likely, and then what was sent to us is
+    /// still there in the next turn.
+    pub(super) fn after_failure(&mut self, id: SocketId, socket: BorrowedFd<'_>, counts: &mut IoStats) {
+        let before = counts.icmp_errors + counts.icmp_ignored;
+        self.drain(id, socket, counts);
+        counts.receive_errors += u64::from(counts.icmp_errors + counts.icmp_ignored == before);
     }
 
-    pub(in crate::shard) fn iter(&self) -> impl Iterator<Item = Undelivered<'_>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = Undelivered<'_>> {
         self.entries.iter().zip(self.bytes.chunks_exact(PREFIX_BYTES)).map(|(entry, chunk)| Undelivered {
             socket: entry.socket,
             destination: entry.destination,
@@ -93,7 +92,7 @@ impl Errors {
     }
 
     /// They were told.
-    pub(in crate::shard) fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.entries.clear();
     }
 

@@ -1,0 +1,342 @@
+//! The io_uring engine: one ring per shard, waited in by the shard itself; sends and the wait are one system call.
+//!
+//! Every socket has one multishot receive that takes its buffers from a ring of provided ones; the bell is read in the ring too.
+//! What is queued becomes one submission each, with `MSG_DONTWAIT`: each send ends within the call that submits it, so the bytes may be
+//! forgotten after that call. Completions of sends that went well are suppressed; what failed is heard of in the next wait.
+//!
+//! # Invariants
+//!
+//! - The ring is made and used by one thread (`SINGLE_ISSUER`), and completions are made only while that thread waits
+//!   (`DEFER_TASKRUN`).
+//! - Memory that the kernel writes to (`Buffers`, `rings`, the receive header) lives on the heap, is never moved, and outlives the ring:
+//!   the ring is the first field, so it is dropped first.
+
+mod buffers;
+
+use super::counters::IoStats;
+use super::engine::{Engine, Patience};
+use super::errors::Errors;
+use super::name::{Name, empty_header};
+use super::socket::ShardSockets;
+use crate::limits::RING_BUFFERS;
+use crate::proxy::{Datagram, Outbox, SocketId, Transmit};
+use buffers::{Buffers, GROUP};
+use core::mem::swap;
+use core::time::Duration;
+use io_uring::squeue::Flags;
+use io_uring::types::{Fd, Fixed, SubmitArgs, Timespec};
+use io_uring::{IoUring, cqueue, opcode, squeue};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+
+/// Submissions that wait for the next call; a fuller outbox takes several calls.
+const SUBMISSIONS: u32 = 512;
+/// Completions that the kernel keeps for us.
+const COMPLETIONS: u32 = 4096;
+/// How many datagrams end a gathering early.
+const GATHERED: usize = 64;
+
+/// What a completion is of: the upper half of its user data; the lower half says which one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Receive,
+    Bell,
+    Send,
+}
+
+/// One shard's ring, sockets and the memory between them and the kernel.
+pub(super) struct Ring {
+    ring: IoUring,
+    sockets: ShardSockets,
+    bell: RawFd,
+    /// Where the kernel puts the bell's count.
+    rings: Box<u64>,
+    /// What a receive asks for: a name, and no control data.
+    header: Box<libc::msghdr>,
+    buffers: Buffers,
+    /// Which receives, by socket, must be asked for again, and whether the bell must.
+    idle_sockets: Vec<bool>,
+    is_bell_idle: bool,
+    arrived: VecDeque<Arrival>,
+    /// What is queued or was sent last: failures name its messages.
+    sent: Outbox,
+    names: Vec<(Name, u32)>,
+    failed: Vec<usize>,
+    /// Messages queued whose fate is not counted yet.
+    unsettled: usize,
+    has_min_wait: bool,
+    errors: Errors,
+    counts: IoStats,
+}
+
+/// A datagram in a buffer.
+#[derive(Clone, Copy, Debug)]
+struct Arrival {
+    socket: SocketId,
+    buffer: u16,
+    bytes: usize,
+}
+
+impl Ring {
+    /// A ring for these sockets; `bell` must stay open as long as it is used. To be made by the thread that uses it.
+    ///
+    /// # Errors
+    /// What the kernel refuses: io_uring itself, one of the flags (Linux 6.1), or the memory (`RLIMIT_MEMLOCK`). The sockets come back.
+    pub(super) fn new(sockets: ShardSockets, bell: BorrowedFd<'_>) -> Result<Self, (io::Error, ShardSockets)> {
+        match open(&sockets) {
+            Ok((ring, buffers)) => Ok(Self::with(ring, buffers, sockets, bell)),
+            Err(error) => Err((error, sockets)),
+        }
+    }
+
+    fn with(ring: IoUring, buffers: Buffers, sockets: ShardSockets, bell: BorrowedFd<'_>) -> Self {
+        let mut header = Box::new(empty_header());
+        header.msg_namelen = Name::BYTES;
+        Self {
+            has_min_wait: ring.params().is_feature_min_timeout(),
+            ring,
+            idle_sockets: vec![true; sockets.iter().count()],
+            sockets,
+            bell: bell.as_raw_fd(),
+            rings: Box::new(0),
+            header,
+            buffers,
+            is_bell_idle: true,
+            arrived: VecDeque::with_capacity(COMPLETIONS as usize),
+            sent: Outbox::new(),
+            names: Vec::with_capacity(2048),
+            failed: Vec::with_capacity(2048),
+            unsettled: 0,
+            errors: Errors::new(),
+            counts: IoStats::default(),
+        }
+    }
+
+    /// Asks anew for what stopped: a receive ends with each error and when no buffer is left.
+    fn arm(&mut self) {
+        for at in 0..self.idle_sockets.len() {
+            if core::mem::replace(&mut self.idle_sockets[at], false) {
+                let header = core::ptr::from_ref(&*self.header);
+                let receive = opcode::RecvMsgMulti::new(Fixed(at as u32), header, GROUP).build();
+                self.push(&receive.user_data(user_data(Kind::Receive, at)));
+            }
+        }
+        if core::mem::replace(&mut self.is_bell_idle, false) {
+            let rings = core::ptr::from_mut(&mut *self.rings).cast();
+            let read = opcode::Read::new(Fd(self.bell), rings, 8).build();
+            self.push(&read.user_data(user_data(Kind::Bell, 0)));
+        }
+    }
+
+    fn push(&mut self, entry: &squeue::Entry) {
+        // SAFETY: what the entry points to lives in boxes of this value that outlive the ring, or, for a send, in `sent` and `names`, which
+        // nobody touches before the call that submits it has returned.
+        while unsafe { self.ring.submission().push(entry) }.is_err() {
+            // Full: whatever waits there leaves now.
+            self.enter(0, None, Duration::ZERO);
+            self.reap();
+        }
+    }
+
+    /// One system call: submits, then waits for `wanted` completions, at most `timeout`; after `min_wait` one is enough.
+    fn enter(&mut self, wanted: usize, timeout: Option<Duration>, min_wait: Duration) {
+        let timespec = Timespec::from(timeout.unwrap_or_default());
+        let mut args = SubmitArgs::new();
+        if timeout.is_some() {
+            args = args.timespec(&timespec).min_wait_usec(min_wait.as_micros() as u32);
+        }
+        // Time-out, signal, or a full completion queue, which the caller empties next: nothing is lost by any.
+        let _ = self.ring.submitter().submit_with_args(wanted, &args);
+    }
+
+    /// What was queued is with the kernel, and what failed of it is known: sends end within the call that submits them.
+    fn conclude(&mut self) {
+        while !self.ring.submission().is_empty() {
+            // The last call ended early, for lack of memory: sooner or later it takes the rest.
+            self.enter(0, None, Duration::ZERO);
+        }
+        self.reap();
+        self.counts.sent += core::mem::take(&mut self.unsettled) as u64;
+    }
+
+    /// Sorts the completions that are there.
+    fn reap(&mut self) {
+        loop {
+            let Some(entry) = self.ring.completion().next() else { return };
+            let (kind, at) = kind_of(entry.user_data());
+            match kind {
+                Kind::Receive => self.reap_receive(at, &entry),
+                Kind::Bell => self.is_bell_idle = true,
+                Kind::Send => self.reap_send(at, entry.result()),
+            }
+        }
+    }
+
+    fn reap_receive(&mut self, at: usize, entry: &cqueue::Entry) {
+        let socket = SocketId(at as u8);
+        self.idle_sockets[at] |= !cqueue::more(entry.flags());
+        match (entry.result(), cqueue::buffer_select(entry.flags())) {
+            (bytes @ 0.., Some(buffer)) => self.arrived.push_back(Arrival { socket, buffer, bytes: bytes as usize }),
+            (result, buffer) => {
+                buffer.into_iter().for_each(|buffer| self.buffers.give(buffer));
+                match -result {
+                    libc::ENOBUFS => self.counts.ring_full += 1,
+                    0 | libc::EINTR | libc::EAGAIN | libc::ECANCELED => {}
+                    _ => self.errors.after_failure(socket, self.sockets.get(at), &mut self.counts),
+                }
+            }
+        }
+    }
+
+    /// A message that failed, or an earlier one whose ICMP error the kernel showed to this one: that is read, and it is tried once more.
+    fn reap_send(&mut self, place: usize, result: i32) {
+        let Some(message) = self.sent.get(place).filter(|_| result < 0) else { return };
+        self.unsettled -= 1;
+        if is_lost(-result) {
+            self.counts.send_lost += 1;
+            return;
+        }
+        let socket = self.sockets.get(usize::from(message.socket.0));
+        self.errors.drain(message.socket, socket, &mut self.counts);
+        match send_now(socket, message.bytes, &self.names[place]) {
+            Ok(()) => self.counts.sent += 1,
+            Err(error) if error.raw_os_error().is_some_and(is_lost) => self.counts.send_lost += 1,
+            Err(_) => {
+                self.counts.send_errors += 1;
+                self.failed.push(place);
+            }
+        }
+    }
+}
+
+fn open(sockets: &ShardSockets) -> io::Result<(IoUring, Buffers)> {
+    let ring: IoUring = IoUring::builder()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_submit_all()
+        .setup_cqsize(COMPLETIONS)
+        .build(SUBMISSIONS)?;
+    let descriptors: Vec<_> = sockets.iter().map(|socket| socket.as_raw_fd()).collect();
+    ring.submitter().register_files(&descriptors)?;
+    let buffers = Buffers::register(&ring.submitter())?;
+    Ok((ring, buffers))
+}
+
+impl Engine for Ring {
+    fn wait(&mut self, patience: Patience) {
+        self.buffers.publish();
+        self.arm();
+        let is_there = !self.arrived.is_empty();
+        match patience {
+            Patience::Gather { gather, timeout } if !is_there && self.has_min_wait => {
+                self.enter(GATHERED, Some(timeout), gather);
+            }
+            Patience::Sleep(timeout) | Patience::Gather { timeout, .. } if !is_there => {
+                self.enter(1, Some(timeout), Duration::ZERO);
+            }
+            // Completions are only made in a call that waits for one, be it for no time at all.
+            _ => self.enter(1, Some(Duration::ZERO), Duration::ZERO),
+        }
+        self.conclude();
+    }
+
+    fn settle(&mut self, mut failed: impl FnMut(Transmit<'_>)) {
+        if self.unsettled > 0 {
+            self.conclude();
+        }
+        self.failed.drain(..).filter_map(|place| self.sent.get(place)).for_each(&mut failed);
+        self.sent.clear();
+    }
+
+    fn has_failed(&self) -> bool {
+        !self.failed.is_empty()
+    }
+
+    fn queue(&mut self, out: &mut Outbox) {
+        self.sent.clear();
+        swap(out, &mut self.sent);
+        self.names.clear();
+        self.names.extend(self.sent.iter().map(|message| Name::new(message.destination)));
+        self.unsettled = self.sent.len();
+        for place in 0..self.sent.len() {
+            let Some(message) = self.sent.get(place) else { break };
+            let (name, name_bytes) = &self.names[place];
+            let send =
+                opcode::Send::new(Fixed(message.socket.0.into()), message.bytes.as_ptr(), message.bytes.len() as u32)
+                    .flags(libc::MSG_DONTWAIT)
+                    .dest_addr(core::ptr::from_ref(name).cast())
+                    .dest_addr_len(*name_bytes)
+                    .build()
+                    .flags(Flags::SKIP_SUCCESS)
+                    .user_data(user_data(Kind::Send, place));
+            self.push(&send);
+        }
+        self.counts.send_batches += 1;
+    }
+
+    fn receive(&mut self, mut take: impl FnMut(Datagram<'_>) -> bool) -> bool {
+        while let Some(Arrival { socket, buffer, bytes }) = self.arrived.pop_front() {
+            self.counts.received += 1;
+            let goes_on = match self.buffers.datagram(buffer, bytes) {
+                Some((source, bytes)) => take(Datagram { source, socket, bytes }),
+                None => {
+                    self.counts.truncated += 1;
+                    true
+                }
+            };
+            self.buffers.give(buffer);
+            if !goes_on {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn errors(&mut self) -> &mut Errors {
+        &mut self.errors
+    }
+
+    fn counts(&self) -> &IoStats {
+        &self.counts
+    }
+
+    fn look_at_drops(&mut self) {
+        self.counts.kernel_drops = self.sockets.drops();
+    }
+}
+
+impl core::fmt::Debug for Ring {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Ring").field("sockets", &self.sockets).field("counts", &self.counts).finish_non_exhaustive()
+    }
+}
+
+const fn user_data(kind: Kind, at: usize) -> u64 {
+    (kind as u64) << 32 | at as u64
+}
+
+const fn kind_of(user_data: u64) -> (Kind, usize) {
+    let kind = match user_data >> 32 {
+        0 => Kind::Receive,
+        1 => Kind::Bell,
+        _ => Kind::Send,
+    };
+    (kind, user_data as u32 as usize)
+}
+
+/// A full socket buffer or device queue says nothing about the destination: as good as lost on the way.
+const fn is_lost(error: i32) -> bool {
+    matches!(error, libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM)
+}
+
+fn send_now(socket: BorrowedFd<'_>, bytes: &[u8], (name, name_bytes): &(Name, u32)) -> io::Result<()> {
+    // SAFETY: the kernel reads `bytes` and the first `name_bytes` of `name`, which both live through the call.
+    let sent = unsafe {
+        let name = core::ptr::from_ref(name).cast();
+        libc::sendto(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT, name, *name_bytes)
+    };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+const _: () = assert!(RING_BUFFERS.is_power_of_two() && RING_BUFFERS <= COMPLETIONS as usize / 2);
