@@ -1,9 +1,9 @@
 //! The steering program in classic BPF, for those without the privilege that eBPF asks for.
 //!
 //! Classic BPF has no loops, one index register and at most 4,096 instructions, so the head is searched word by word, unrolled: each
-//! aligned word is compared with the four ways in which `\r\nCall-ID:` can lie on it, in any case. It finds that spelling alone, with at most two
-//! spaces behind the colon; everything else goes by the kernel's hash, and the handoff mends it. A load beyond the datagram's end ends
-//! the program with 0, the first shard: no harm either.
+//! aligned word is compared with the four ways in which `\r\nCall-ID:` can lie on it, in any case. It finds that spelling alone, with
+//! at most two spaces behind the colon; everything else goes by the kernel's hash, and the handoff mends it. A load beyond the
+//! datagram's end ends the program with 0, the first shard: no harm either.
 
 use libc::sock_filter;
 

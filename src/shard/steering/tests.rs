@@ -100,7 +100,7 @@ fn ebpf_finds_every_other_spelling_at_any_depth_and_to_the_last_byte() {
     for n in 0..40usize {
         let call_id = format!("{n}{}", "y".repeat(n % 9));
         for name in ["i:", "I: ", "i \t : \t", "call-id : ", "CALL-ID    :   ", "Call-ID:\r\n ", "Call-ID: \r\n\t   "] {
-            group.assert_right(&message(REQUEST, name, &call_id, n * 3, "body"));
+            group.assert_right(&message(REQUEST, name, &call_id, n, "body"));
         }
         // The last line of a message without a body, so that everything is read to the end.
         group.assert_right(&format!("BYE sip:a@b SIP/2.0\r\ni:{call_id}\r\n\r\n"));
