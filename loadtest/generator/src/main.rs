@@ -53,6 +53,8 @@ mod text;
 mod timers;
 mod uac;
 mod uas;
+#[cfg(test)]
+mod wire;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -77,6 +77,11 @@ impl Outbox {
         &self.arena[entry.at as usize..][..entry.bytes as usize]
     }
 
+    #[cfg(test)]
+    pub(crate) fn socket(&self, at: usize) -> u16 {
+        self.entries[at].socket
+    }
+
     fn clear(&mut self) {
         self.arena.clear();
         self.entries.clear();
