@@ -207,6 +207,7 @@ impl Callers {
         let generation = record.generation.wrapping_add(1);
         *record = Record { generation, state: State::Inviting, kind, source, intended, since: now, ..*record };
         (record.rang, record.sends, record.cseq) = (false, 1, 1);
+        (record.target_bytes, record.routes_bytes) = (0, 0);
         self.active += 1;
         self.stats.started += 1;
         self.leaving.push(intended);
