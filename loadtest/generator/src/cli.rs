@@ -98,6 +98,9 @@ pub(crate) struct Arguments {
     /// kernel chooses among several by the first of them
     #[arg(long)]
     pub(crate) segment: bool,
+    /// Exchange datagrams with the proxy's address alone: a little cheaper. Only for a proxy that sends from where it listens
+    #[arg(long)]
+    pub(crate) connect: bool,
     /// Not clean when the 99th percentile of our own lateness is above so many ms
     #[arg(long, value_name = "MS", default_value_t = 5.0)]
     pub(crate) lag_ms: f64,
@@ -143,6 +146,9 @@ impl Arguments {
         }
         if self.through_null.is_some() && (self.sources > 1 || self.destinations > 1) {
             return Some("--through-null has one source and one callee");
+        }
+        if self.through_null.is_some() && self.connect {
+            return Some("--through-null and --connect do not go together: the forwarder's far side is another socket");
         }
         if self.calls == Some(0) {
             return Some("--calls 0 places none");

@@ -66,7 +66,7 @@ impl Turns {
             wait: Wait::new(&sockets)?,
             sockets,
             receive: Receive::new(),
-            send: Send::new(arguments.segment),
+            send: Send::new(arguments.segment, arguments.connect),
             out: Outbox::new(),
             gather: arguments.gather_us * 1000,
             last: 0,
@@ -179,6 +179,9 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<Outcome> {
         addresses.into_iter().map(|address| open(address).map_err(named(address))).collect()
     };
     let (sources, callees) = (open_all(arguments.source_addresses())?, open_all(arguments.callee_addresses())?);
+    if arguments.connect {
+        sources.iter().chain(&callees).try_for_each(|socket| socket.connect(arguments.proxy.into()))?;
+    }
     let began = Instant::now();
     let id = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_nanos() as u32) ^ std::process::id();
     let (run, first) = (Run::new(id), sources.len() as u16);

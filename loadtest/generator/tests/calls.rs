@@ -131,8 +131,7 @@ fn assert_figures(json: &str, figures: &[(&str, f64)]) {
 fn every_kind_of_call_through_siplane_is_clean_and_counted() {
     let range = Range::new(1);
     let siplane = range.siplane(3);
-    let words =
-        "--concurrency 20 --calls 400 --destinations 3 --sources 2 --hold-ms 5 --ring-ms 5 --trying --segment --pid";
+    let words = "--concurrency 20 --calls 400 --destinations 3 --sources 2 --hold-ms 5 --ring-ms 5 --trying --segment --connect --pid";
     let mix = "--mix ok=6,busy=1,cancel=1,unavailable=1,reinvite=1";
     let output = range.generate(&format!("{words} {} {mix}", siplane.0.id()));
     let json = summary(&output);

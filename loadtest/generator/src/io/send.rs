@@ -5,6 +5,7 @@
 
 use super::{Address, BATCH, Socket, empty_header};
 use core::ptr::null_mut;
+use std::io;
 use std::os::fd::RawFd;
 
 /// What a turn is expected to write at most; more only makes memory grow once.
@@ -92,6 +93,8 @@ impl Outbox {
 #[derive(Debug)]
 pub(crate) struct Send {
     segment: bool,
+    /// The sockets know where everything goes.
+    connected: bool,
     names: Vec<libc::sockaddr_in>,
     iovecs: Vec<libc::iovec>,
     headers: Vec<libc::mmsghdr>,
@@ -103,9 +106,10 @@ pub(crate) struct Send {
 }
 
 impl Send {
-    pub(crate) fn new(segment: bool) -> Self {
+    pub(crate) fn new(segment: bool, connected: bool) -> Self {
         Self {
             segment,
+            connected,
             names: vec![Address::default().name(); BATCH],
             iovecs: Vec::with_capacity(BATCH * SEGMENTS_MAX),
             headers: vec![libc::mmsghdr { msg_hdr: empty_header(), msg_len: 0 }; BATCH],
@@ -159,8 +163,11 @@ impl Send {
     fn head(&mut self, at: usize, iovec: usize, run: usize, bytes: u32) {
         let control = &mut self.controls[at];
         let header = &mut self.headers[at].msg_hdr;
-        header.msg_name = (&raw mut self.names[at]).cast();
-        header.msg_namelen = size_of::<libc::sockaddr_in>() as u32;
+        (header.msg_name, header.msg_namelen) = (null_mut(), 0);
+        if !self.connected {
+            header.msg_name = (&raw mut self.names[at]).cast();
+            header.msg_namelen = size_of::<libc::sockaddr_in>() as u32;
+        }
         // The iovecs never move: `fill` stays within the room they were made with.
         header.msg_iov = &raw mut self.iovecs[iovec];
         header.msg_iovlen = run;
@@ -180,7 +187,7 @@ impl Send {
     }
 
     fn pass(&mut self, socket: RawFd, count: usize) {
-        let mut at = 0;
+        let (mut at, mut again) = (0, false);
         while at < count {
             let headers = &mut self.headers[at..count];
             // SAFETY: `head` pointed these headers at names, iovecs and control blocks of this value, and the iovecs at bytes of
@@ -189,6 +196,13 @@ impl Send {
                 unsafe { libc::sendmmsg(socket, headers.as_mut_ptr(), headers.len() as u32, libc::MSG_DONTWAIT) };
             let messages =
                 |headers: &[libc::mmsghdr]| headers.iter().map(|header| header.msg_hdr.msg_iovlen as u64).sum::<u64>();
+            let refused = sent < 0 && io::Error::last_os_error().kind() == io::ErrorKind::ConnectionRefused;
+            if refused && !again {
+                // An ICMP error that an earlier message drew: told once, by the next send.
+                again = true;
+                continue;
+            }
+            again = false;
             if let Ok(sent) = usize::try_from(sent) {
                 self.sent += messages(&self.headers[at..at + sent]);
                 at += sent.max(1);

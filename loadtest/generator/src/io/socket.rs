@@ -50,6 +50,14 @@ impl Socket {
         self.socket.as_raw_fd()
     }
 
+    /// Has it exchange datagrams with nobody else; the kernel then need not look up the way each time.
+    ///
+    /// # Errors
+    /// When there is no way there.
+    pub(crate) fn connect(&self, to: Address) -> io::Result<()> {
+        self.socket.connect(to.socket_address())
+    }
+
     /// Datagrams that found no room in its receive buffer since it was opened.
     pub(crate) fn drops(&self) -> u64 {
         let mut figures = [0u32; MEMINFO_FIGURES];

@@ -17,7 +17,7 @@ fn pass(segment: bool, sizes: &[usize]) -> (Vec<(Address, Vec<u8>)>, [Socket; 3]
         out.put(&vec![b'x'; *size]);
         out.end((at % 2) as u16, to);
     }
-    let mut send = Send::new(segment);
+    let mut send = Send::new(segment, false);
     send.send(&sockets[..2], &mut out);
     assert_eq!((send.sent, send.failed, out.len()), (sizes.len() as u64, 0, 0));
     let mut wait = Wait::new(&sockets).unwrap();
@@ -62,7 +62,7 @@ fn what_a_socket_has_no_room_for_is_known() {
         out.end(0, small.address);
     }
     assert_eq!(small.drops(), 0);
-    Send::new(false).send(core::slice::from_ref(&from), &mut out);
+    Send::new(false, false).send(core::slice::from_ref(&from), &mut out);
     assert!(small.drops() > 0 && small.drops() < 2000, "{}", small.drops());
 }
 
@@ -83,4 +83,24 @@ fn numbers_are_written_in_decimal() {
     [0, 7, 10, 18_446].into_iter().for_each(|number| out.put_number(number));
     out.end(0, Address::default());
     assert_eq!(out.message(0), b"071018446");
+}
+
+#[test]
+fn a_connected_socket_sends_without_names_and_goes_on_after_a_refusal() {
+    let (from, to, closed) = (local(), local(), local().address);
+    let send = |to| {
+        from.connect(to).unwrap();
+        let (mut out, mut send) = (Outbox::new(), Send::new(true, true));
+        for _ in 0..3 {
+            out.begin();
+            out.put(b"x");
+            out.end(0, Address::NONE);
+            send.send(core::slice::from_ref(&from), &mut out);
+        }
+        (send.sent, send.failed)
+    };
+    assert_eq!(send(to.address), (3, 0));
+    assert_eq!(Receive::new().receive(&to), 3);
+    // Nobody is there: each datagram is taken, though the error of the one before is told first.
+    assert_eq!(send(closed), (3, 0));
 }
