@@ -92,7 +92,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", requires = "uac_core")]
     pub(crate) uas_core: Option<usize>,
     /// Shortest time from one turn of a thread to the next, µs: more messages share one system call
-    #[arg(long, value_name = "US", default_value_t = 100)]
+    #[arg(long, value_name = "US", default_value_t = 200)]
     pub(crate) gather_us: u64,
     /// Send messages of one size and destination as one (UDP_SEGMENT): half the cost. Only for a proxy with one socket: the
     /// kernel chooses among several by the first of them

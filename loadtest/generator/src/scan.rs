@@ -1,7 +1,7 @@
 //! Reading a message: one pass over its lines, the few headers that matter, by reference. It reads what proxies make of our own
 //! messages, no stranger's: long or compact names in any case, no folded lines.
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 /// Vias, and Record-Route lines, that are kept of one message.
 pub(crate) const LINES_MAX: usize = 8;
@@ -85,11 +85,12 @@ pub(crate) struct Scan<'a> {
 /// Reads `bytes`; `None` when it is no SIP message with a Call-ID.
 pub(crate) fn scan(bytes: &[u8]) -> Option<Scan<'_>> {
     let mut scan = Scan::default();
-    let first_end = memchr(b'\n', bytes)?;
+    let mut ends = memchr_iter(b'\n', bytes);
+    let first_end = ends.next()?;
     start_line(&bytes[..first_end], &mut scan)?;
     let (mut at, mut content_length) = (first_end + 1, 0);
     loop {
-        let end = at + memchr(b'\n', &bytes[at..])? + 1;
+        let end = ends.next()? + 1;
         let line = &bytes[at..end];
         at = end;
         if line.len() <= 2 {
@@ -116,7 +117,8 @@ fn start_line<'a>(line: &'a [u8], scan: &mut Scan<'a>) -> Option<()> {
 }
 
 fn header<'a>(line: &'a [u8], scan: &mut Scan<'a>, content_length: &mut usize) {
-    let Some(colon) = memchr(b':', line) else { return };
+    // Names are short: looking byte by byte is quicker than anything clever.
+    let Some(colon) = line.iter().position(|byte| *byte == b':') else { return };
     let name = line[..colon].trim_ascii_end();
     let value = || line[colon + 1..].trim_ascii();
     let is = |long: &[u8]| name.eq_ignore_ascii_case(long);
