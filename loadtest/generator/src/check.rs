@@ -1,15 +1,15 @@
 //! What a proxy must not change, and what it must: looked at on both sides.
 
-use crate::scan::{Method, Scan, tag_of};
+use crate::scan::{Method, Scan, branch_of, tag_of};
 use crate::text::{ANSWER, Call, DIGITS, Number, OFFER, Source};
 use std::collections::BTreeMap;
 
 /// Max-Forwards of our requests (RFC 3261 §8.1.1.6).
 const MAX_FORWARDS: u32 = 70;
-/// Violations that are kept as samples.
+/// Messages that are kept as samples, one of each sort.
 const SAMPLES_MAX: usize = 5;
 
-/// What was wrong, how often, and the first few messages.
+/// What was wrong, how often, and the first message of each sort.
 #[derive(Debug, Default)]
 pub(crate) struct Violations {
     pub(crate) by: BTreeMap<&'static str, u64>,
@@ -19,8 +19,9 @@ pub(crate) struct Violations {
 impl Violations {
     /// Counts one, with the message that shows it.
     pub(crate) fn note(&mut self, what: &'static str, bytes: &[u8]) {
-        *self.by.entry(what).or_default() += 1;
-        if self.samples.len() < SAMPLES_MAX {
+        let count = self.by.entry(what).or_default();
+        *count += 1;
+        if *count == 1 && self.samples.len() < SAMPLES_MAX {
             self.samples.push(format!("{what}:\n{}", String::from_utf8_lossy(bytes)));
         }
     }
@@ -73,7 +74,8 @@ pub(crate) fn response(
         return Some("To of the response is not ours");
     }
     let of_callee = callee_of(tag_of(scan.to), call.number).is_some();
-    let of_dialog = scan.method == Method::Invite && of_callee && matches!(scan.status, 101..300);
+    // RFC 3261 §12.2: an INVITE inside the dialog does not change the route set.
+    let of_dialog = scan.method == Method::Invite && scan.cseq == 1 && of_callee && matches!(scan.status, 101..300);
     if of_dialog && path.record_routed && scan.record_routes.count() == 0 {
         return Some("the response has no Record-Route");
     }
@@ -104,6 +106,9 @@ pub(crate) fn request(scan: &Scan<'_>, number: Number, target: Option<&[u8]>, pa
     if scan.routes != 0 && path.hops > 0 {
         return Some("the request still has a Route");
     }
+    if scan.routes != 1 && path.hops == 0 && target.is_some() {
+        return Some("the request has not the Route of its dialog");
+    }
     if target.is_some_and(|target| target != scan.uri) {
         return Some("the Request-URI is not the callee's Contact");
     }
@@ -119,9 +124,7 @@ pub(crate) fn request(scan: &Scan<'_>, number: Number, target: Option<&[u8]>, pa
 }
 
 fn has_branch_of(line: &[u8], number: Number) -> bool {
-    let branch =
-        memchr::memchr(b';', line).map(|at| &line[at..]).and_then(|rest| rest.strip_prefix(b";branch=z9hG4bK"));
-    branch.is_some_and(|branch| branch.starts_with(&number.digits()))
+    branch_of(line).is_some_and(|branch| branch.starts_with(&number.digits()))
 }
 
 #[cfg(test)]
@@ -174,6 +177,7 @@ mod tests {
     fn every_wrong_change_of_a_request_is_seen() {
         let seen = |text: &str| request(&scan(text.as_bytes()).unwrap(), CALL.number, None, ONE);
         assert_eq!(seen(&forwarded("", "")), None);
+        assert_eq!(seen(&forwarded("4000;branch", "4000;received=127.0.0.2;branch")), None);
         for (from, to, what) in [
             ("Record-Route: <sip:127.0.0.1;lr>\r\n", "", "Record-Route"),
             ("Max-Forwards: 69", "Max-Forwards: 70", "Max-Forwards"),
@@ -194,6 +198,8 @@ mod tests {
     fn every_wrong_change_of_a_response_is_seen() {
         let seen = |text: &str| response(&scan(text.as_bytes()).unwrap(), &source(), CALL, *b"i1", ONE);
         assert_eq!(seen(&answered("", "")), None);
+        // RFC 3261 §18.2.1 and RFC 3581 §4 say what is added, and nobody says where.
+        assert_eq!(seen(&answered("4000;branch", "4000;received=127.0.0.2;rport=4000;branch")), None);
         for (from, to, what) in [
             ("Via:", "Via: SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bKx\r\nVia:", "number of Vias"),
             ("4000;branch", "4001;branch", "Via is not ours"),
@@ -218,10 +224,10 @@ mod tests {
     }
 
     #[test]
-    fn violations_are_counted_and_the_first_are_kept() {
+    fn violations_are_counted_and_the_first_of_each_sort_is_kept() {
         let mut one = Violations::default();
         (0..9).for_each(|_| one.note("a", b"x"));
         one.note("b", b"y");
-        assert_eq!((one.count(), one.samples.len(), one.by["a"], one.by["b"]), (10, SAMPLES_MAX, 9, 1));
+        assert_eq!((one.count(), one.samples.len(), one.by["a"], one.by["b"]), (10, 2, 9, 1));
     }
 }

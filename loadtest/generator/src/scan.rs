@@ -200,6 +200,17 @@ pub(crate) fn tag_of(value: &[u8]) -> &[u8] {
     &tag[..memchr(b';', tag).unwrap_or(tag.len())]
 }
 
+/// What follows the magic cookie in the branch of a Via, to the end of the line (RFC 3261 §8.1.1.7).
+pub(crate) fn branch_of(line: &[u8]) -> Option<&[u8]> {
+    let mut rest = line;
+    loop {
+        rest = &rest[memchr(b';', rest)? + 1..];
+        if let Some(branch) = rest.strip_prefix(b"branch=z9hG4bK") {
+            return Some(branch);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

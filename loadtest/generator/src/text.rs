@@ -2,6 +2,7 @@
 
 use crate::io::{Address, Outbox};
 use crate::mix::Kind;
+use crate::scan::branch_of;
 
 /// Digits of a call's number.
 pub(crate) const DIGITS: usize = 16;
@@ -98,7 +99,9 @@ pub(crate) struct Source {
     letter: usize,
     uri: Vec<u8>,
     to: Vec<u8>,
-    /// `Via: … branch=z9hG4bK`, before the number.
+    /// `Via: SIP/2.0/UDP ADDRESS`.
+    sent_by: Vec<u8>,
+    /// The same with `;branch=z9hG4bK`, before the number.
     via: Vec<u8>,
     /// `Max-Forwards … From: … tag=`, before the number.
     from: Vec<u8>,
@@ -115,7 +118,8 @@ impl Source {
     pub(crate) fn new(source: Address, proxy: Address, run: Run) -> Self {
         let from_value = format!("\"siplane-load\" <sip:caller@{source}>;tag=");
         let uri = format!("sip:service@{proxy}");
-        let via = format!("Via: SIP/2.0/UDP {source};branch=z9hG4bK");
+        let sent_by = format!("Via: SIP/2.0/UDP {source}");
+        let via = format!("{sent_by};branch=z9hG4bK");
         let id = core::str::from_utf8(&run.0).unwrap_or_default();
         let end = core::str::from_utf8(CALL_ID_END).unwrap_or_default();
         let contact = format!("Contact: <sip:caller@{source}>\r\n");
@@ -134,6 +138,7 @@ impl Source {
             letter,
             to: format!("<{uri}>").into_bytes(),
             uri: uri.into_bytes(),
+            sent_by: sent_by.into_bytes(),
             via: via.into_bytes(),
             from: format!("Max-Forwards: 70\r\nFrom: {from_value}").into_bytes(),
             from_value: from_value.into_bytes(),
@@ -212,10 +217,11 @@ impl Source {
         out.put(b"\r\n");
     }
 
-    /// Whether a Via line begins as ours does, up to the end of the branch (RFC 3581 lets the proxy add to what follows).
+    /// Whether a Via line is ours; a proxy may put `received` and `rport` between our parameters (RFC 3261 §18.2.1, RFC 3581 §4).
     pub(crate) fn is_our_via(&self, line: &[u8], number: Number, branch: [u8; 2]) -> bool {
-        let rest = line.strip_prefix(&self.via[..]).and_then(|rest| rest.strip_prefix(&number.digits()));
-        rest.is_some_and(|rest| rest.starts_with(&[branch[0], branch[1], b';']))
+        let ours = line.strip_prefix(&self.sent_by[..]).is_some_and(|rest| rest.starts_with(b";"));
+        let rest = branch_of(line).filter(|_| ours).and_then(|rest| rest.strip_prefix(&number.digits()));
+        rest.is_some_and(|rest| rest.starts_with(&branch) && matches!(rest.get(2), Some(b';' | b'\r' | b'\n')))
     }
 
     /// Whether a From value is ours, byte for byte.

@@ -242,17 +242,27 @@ impl Callers {
         self.timers.set(now, T1, number.slot, number.generation, What::Again(Method::Cancel));
     }
 
-    /// BYE, or INVITE inside the dialog.
-    fn send_inside(&self, slot: u32, out: &mut Outbox) {
+    /// The request that the call's state wants: BYE, or INVITE inside the dialog.
+    fn send_next(&self, slot: u32, out: &mut Outbox) {
         let record = &self.records[slot as usize];
+        let method: &[u8] = if record.state == State::Reinviting { b"INVITE" } else { b"BYE" };
+        self.send_inside(slot, method, record.cseq, out);
+    }
+
+    /// A request inside the dialog, along its route set.
+    fn send_inside(&self, slot: u32, method: &[u8], cseq: u8, out: &mut Outbox) {
+        let record = &self.records[slot as usize];
+        if record.kept == Handle::NONE {
+            return;
+        }
         let (target, rest) = self.pool.get(record.kept).split_at(record.target_bytes.into());
         let (routes, to) = rest.split_at(record.routes_bytes.into());
         let (source, dialog) = (&self.sources[usize::from(record.source)], Dialog { target, routes, to });
         out.begin();
-        if record.state == State::Reinviting {
-            source.reinvite(self.call(slot), record.cseq, dialog, out);
+        if method == b"INVITE" {
+            source.reinvite(self.call(slot), cseq, dialog, out);
         } else {
-            source.inside(self.call(slot), b"BYE", record.cseq, dialog, out);
+            source.inside(self.call(slot), method, cseq, dialog, out);
         }
         out.end(record.source, record.hop);
     }
@@ -263,14 +273,14 @@ impl Callers {
             return self.say_goodbye(number, now, out);
         }
         (record.state, record.since, record.sends, record.cseq) = (State::Reinviting, now, 1, record.cseq + 1);
-        self.send_inside(number.slot, out);
+        self.send_next(number.slot, out);
         self.timers.set(now, T1, number.slot, number.generation, What::Again(Method::Other));
     }
 
     fn say_goodbye(&mut self, number: Number, now: u64, out: &mut Outbox) {
         let record = &mut self.records[number.slot as usize];
         (record.state, record.since, record.sends, record.cseq) = (State::Byeing, now, 1, record.cseq + 1);
-        self.send_inside(number.slot, out);
+        self.send_next(number.slot, out);
         self.timers.set(now, T1, number.slot, number.generation, What::Again(Method::Bye));
     }
 
@@ -330,7 +340,7 @@ impl Callers {
             match of {
                 Method::Invite => self.send_invite(number.slot, out),
                 Method::Cancel => self.send_cancel(number.slot, out),
-                Method::Bye | Method::Ack | Method::Other => self.send_inside(number.slot, out),
+                Method::Bye | Method::Ack | Method::Other => self.send_next(number.slot, out),
             }
         }
         // Where the next retransmission would come too late, only the end is waited for, in steps of T1.

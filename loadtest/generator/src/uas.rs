@@ -59,6 +59,8 @@ struct Record {
     status: u16,
     cseq: u32,
     sends: u8,
+    /// Whether the answer had its ACK.
+    acked: bool,
     /// Where Record-Routes begin in what is kept.
     routes_at: u16,
     kept: Handle,
@@ -75,6 +77,7 @@ const FREE: Record = Record {
     status: 0,
     cseq: 0,
     sends: 0,
+    acked: false,
     routes_at: 0,
     kept: Handle::NONE,
     to: Address::NONE,
@@ -270,6 +273,7 @@ impl Callees {
     fn finally(&mut self, number: Number, status: u16, now: u64, out: &mut Outbox) {
         let record = &mut self.records[number.slot as usize];
         (record.status, record.sends, record.since) = (status, 1, now);
+        record.acked = false;
         record.state = if status == 200 { State::Answered } else { State::Refused };
         self.stats.answered += u64::from(status == 200);
         self.write(number, status, out);
@@ -301,13 +305,15 @@ impl Callees {
             self.stats.repeated += u64::from(record.refused_by != callee);
             return;
         }
+        // A proxy of several processes may let the BYE overtake it.
+        let first = record.status == 200 && !record.acked;
+        record.acked = true;
+        self.stats.acked += u64::from(first);
         match record.state {
-            State::Answered => {
-                self.stats.acked += 1;
-                record.state = if record.kind == Kind::Held { State::Gone } else { State::Confirmed };
-            }
+            State::Answered if record.kind == Kind::Held => record.state = State::Gone,
+            State::Answered => record.state = State::Confirmed,
             State::Refused => record.state = State::Gone,
-            State::Free | State::Ringing | State::Confirmed | State::Gone => self.stats.repeated += 1,
+            State::Free | State::Ringing | State::Confirmed | State::Gone => self.stats.repeated += u64::from(!first),
         }
         self.pool.release(&mut record.kept);
     }
@@ -364,7 +370,7 @@ impl Callees {
         copy_head(scan, if tag_of(scan.to).is_empty() { &tag } else { &[] }, &mut self.scratch);
         let routes_at = self.scratch.len() as u16;
         scan.record_routes.as_slice().iter().for_each(|line| self.scratch.extend_from_slice(line));
-        if self.conduct.record_route {
+        if self.conduct.record_route && scan.cseq == 1 {
             self.scratch.extend_from_slice(&self.made_up_route);
         }
         let kept = self.pool.keep(&[&self.scratch]).unwrap_or_else(|| {

@@ -18,6 +18,8 @@ struct Wire {
     random: Random,
     /// Of a hundred datagrams, how many are lost.
     lost: u64,
+    /// Whether what is written together arrives in the other order.
+    reversed: bool,
     now: u64,
     sent: u64,
 }
@@ -57,6 +59,7 @@ impl Wire {
             callees: Callees::new(conduct, run, 1, &[proxy]),
             random: Random::new(3),
             lost,
+            reversed: false,
             now: 0,
             sent: 0,
         }
@@ -68,6 +71,7 @@ impl Wire {
             self.now += MS;
             let mut answers = Outbox::new();
             for at in 0..out.len() {
+                let at = if self.reversed { out.len() - 1 - at } else { at };
                 self.sent += 1;
                 if self.random.next() % 100 < self.lost {
                     continue;
@@ -132,6 +136,15 @@ fn calls_of_every_kind_survive_loss_by_retransmission() {
     assert!(callers.completed >= 998, "{:?}", callers.failed);
     assert!(callers.resent > 100 && callees.resent > 100, "{} {}", callers.resent, callees.resent);
     assert!(callers.repeated > 50 && callees.repeated > 50, "{} {}", callers.repeated, callees.repeated);
+}
+
+#[test]
+fn an_ack_that_its_bye_overtakes_counts_as_having_come() {
+    let mut wire = Wire::new("reinvite=1", 0, true);
+    wire.reversed = true;
+    wire.play(100);
+    let (callers, callees) = (&wire.callers.stats, &wire.callees.stats);
+    assert_eq!((callers.completed, callees.byes, callees.answered, callees.acked), (100, 100, 200, 200));
 }
 
 #[test]

@@ -87,6 +87,9 @@ impl Callers {
     }
 
     fn answered(&mut self, place: u16, call: Call, fresh: bool, scan: &Scan<'_>, now: u64, out: &mut Outbox) {
+        if scan.cseq != 1 {
+            return self.answered_inside(call, fresh, scan, now, out);
+        }
         // RFC 3261 §12.1.2: the route set is the Record-Routes in reverse order; §13.2.2.4: each 2xx has its ACK.
         let (hop, target) = (self.read_routes(scan), uri_of(scan.contact));
         let hop =
@@ -101,21 +104,28 @@ impl Callers {
         out.begin();
         self.sources[usize::from(place)].inside(call, b"ACK", scan.cseq as u8, dialog, out);
         out.end(place, hop);
-        let record = self.records.get_mut(call.number.slot as usize).filter(|_| fresh);
-        match record.map(|record| (record.state, record)) {
-            Some((State::Inviting | State::Ringing | State::Cancelling | State::Cancelled, record))
-                if scan.cseq == 1 =>
-            {
-                record.hop = hop;
-                self.stats.setup.record(now.saturating_sub(record.intended));
-                self.opened(call, target, scan, now, out);
-            }
-            Some((State::Reinviting, record)) if scan.cseq == u32::from(record.cseq) => {
-                record.state = State::Open;
-                self.say_goodbye(call.number, now, out);
-            }
-            _ => self.stats.repeated += 1,
+        let early = [State::Inviting, State::Ringing, State::Cancelling, State::Cancelled];
+        if !fresh || !early.contains(&self.state(call)) {
+            self.stats.repeated += 1;
+            return;
         }
+        let record = &mut self.records[call.number.slot as usize];
+        record.hop = hop;
+        self.stats.setup.record(now.saturating_sub(record.intended));
+        self.opened(call, target, scan, now, out);
+    }
+
+    /// RFC 3261 §12.2: an INVITE inside the dialog leaves its route set as it was; so its ACK goes the way the INVITE went.
+    fn answered_inside(&mut self, call: Call, fresh: bool, scan: &Scan<'_>, now: u64, out: &mut Outbox) {
+        if fresh {
+            self.send_inside(call.number.slot, b"ACK", scan.cseq as u8, out);
+        }
+        if !fresh || self.state(call) != State::Reinviting {
+            self.stats.repeated += 1;
+            return;
+        }
+        self.records[call.number.slot as usize].state = State::Open;
+        self.say_goodbye(call.number, now, out);
     }
 
     /// Writes the Route lines of the dialog that a response makes; where its requests go, unless there is no route.
