@@ -7,15 +7,21 @@
 //! siplane run --config two.toml &                 # its destinations: sip:127.0.0.1:6060, sip:127.0.0.1:6061
 //! siplane-load --proxy 127.0.0.1:5060 --uas 127.0.0.1:6060 --destinations 2 --rate 5000 --duration 10 --pid $!
 //! siplane-load … --concurrency 100 --calls 100000 --mix ok=90,busy=5,cancel=3,reinvite=2 --json
-//! siplane-load … --hold-open 1000000 --rate 5000 --poisson --duration 60      # load beside a million open calls
+//! siplane-load … --hold-open 1000000 --rate 5000 --poisson --duration 60          # load beside a million open calls
+//! siplane-load … --rate 20000 --duration 10 --segment --connect --gather-us 500   # the cheapest, for a proxy with one socket
 //! ```
+//!
+//! A proxy remembers a transaction for 64*T1 after its end, so a few minutes at a high rate need room: with siplane some
+//! `rate × 32 × 4` of `transactions_max`, or it answers 503, as it should. A core that anybody else uses, too, makes no clean runs.
 //!
 //! - An **open loop** (`--rate`) places calls by a schedule that waits for nobody; times are counted from when a call was *meant* to
 //!   start, so a proxy that stops for a second shows it in every call of that second. A **closed loop** (`--concurrency`) places a
 //!   call when another ends: it finds the highest rate, and says nothing about waiting times.
 //! - Retransmissions are those of RFC 3261 (timers A, E, G, and of a 2xx without ACK), unless `--no-retransmit`.
-//! - `--gather-us` lets a thread's turns gather messages, `--segment` sends equal ones as one datagram for the kernel to cut: both make
-//!   the generator cheaper, and the load a little less even. Use the same for everything that is compared.
+//! - `--gather-us` lets a thread's turns gather messages, `--segment` sends equal ones as one datagram for the kernel to cut,
+//!   `--connect` saves the kernel the way: they make the generator cheaper (without them a call costs it some 0.6 of what it costs
+//!   siplane, with them less than half: the kernel's part is the same for both), and the load a little less even, which makes the
+//!   proxy cheaper, too. Use the same for everything that is compared.
 //! - What it cannot do: IPv6, TCP, answers to digest challenges, names in Route or Contact, more than one proxy on the way. Callees
 //!   do not add `received` and `rport` to the top Via.
 //!
@@ -49,12 +55,12 @@ mod report;
 mod run;
 mod scan;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod text;
 mod timers;
 mod uac;
 mod uas;
-#[cfg(test)]
-mod wire;
 
 use clap::Parser;
 use std::process::ExitCode;
