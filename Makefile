@@ -41,27 +41,27 @@ test: ## everything: format, lints, core alone, docs, licences, tests, real call
 	@$(MAKE) --no-print-directory sipp
 
 lint: ## formatting and clippy
-	cargo fmt --check
-	cargo clippy --all-targets --locked -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 core: ## the sans-IO core builds and passes without the I/O floors
 	cargo clippy --no-default-features --lib --tests --locked -- -D warnings
 	cargo test --no-default-features --lib --test scenario --locked
 
 docs: ## rustdoc without a warning
-	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 
 # The advisory database is a git repository elsewhere: without a way there, that part is said to be left out.
 deny: ## licences, bans, sources; advisories where their database can be reached
-	cargo deny --locked check --hide-inclusion-graph -A duplicate licenses bans sources
-	@said=$$(cargo deny --locked check advisories 2>&1) && echo "$$said" || { echo "$$said"; \
+	cargo deny --locked --workspace check --hide-inclusion-graph -A duplicate licenses bans sources
+	@said=$$(cargo deny --locked --workspace check advisories 2>&1) && echo "$$said" || { echo "$$said"; \
 		echo "$$said" | grep -q 'failed to fetch advisory database' && echo "advisories: NOT CHECKED, their database is out of reach"; }
 
 unit: ## every cargo test (cargo-nextest where it is installed, and then the doc tests)
 	@if command -v cargo-nextest >/dev/null; then \
-		cargo nextest run --locked && cargo test --doc --locked; \
+		cargo nextest run --workspace --locked && cargo test --doc --locked; \
 	else \
-		cargo test --locked; \
+		cargo test --workspace --locked; \
 	fi
 
 release: ## the release binary

@@ -189,6 +189,14 @@ fn every_cited_section_is_tested() {
     }
 }
 
+#[test]
+fn the_programs_beside_siplane_keep_the_same_style() {
+    let sources = sources("loadtest");
+    assert!(sources.len() >= 2, "loadtest/ was not found");
+    let rules = [unwraps, unsafes, file_length, function_length, left_overs, long_lines, foreign_words];
+    report(rules.iter().flat_map(|rule| sources.iter().flat_map(rule)).collect());
+}
+
 fn hold(check: fn(&Source) -> Vec<Complaint>) {
     let sources = sources("src");
     assert!(sources.len() >= 2, "src/ was not found");
