@@ -11,6 +11,8 @@ use std::time::Duration;
 
 const DIALOGS: u64 = 1_000_000;
 const RINGING: u64 = 100_000;
+const ENDED: u64 = 100_000;
+const WHOLE: [Step; 6] = [Step::Invite, Step::Ringing, Step::Ok, Step::Ack, Step::Bye, Step::ByeOk];
 
 fn resident_bytes() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm").expect("Linux");
@@ -52,4 +54,13 @@ fn main() {
     }
     assert_eq!(calls.transactions(), RINGING as usize);
     report("ringing INVITEs, both sides and the dialog", RINGING, before);
+    drop(calls);
+
+    let before = resident_bytes();
+    let mut calls = Calls::new();
+    for _ in 0..ENDED {
+        open(&mut calls, &WHOLE, Duration::ZERO);
+    }
+    assert_eq!(calls.transactions(), 2 * ENDED as usize);
+    report("calls that ended less than 5 s ago", ENDED, before);
 }

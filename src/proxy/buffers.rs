@@ -1,7 +1,7 @@
 //! Memory for stored messages: what a transaction keeps to send again.
 //!
 //! Policy:
-//! - A message lies in the smallest of six classes that holds it, 512 bytes to 64 KiB.
+//! - A message lies in the smallest of eight classes that holds it, 512 bytes to 64 KiB.
 //! - What is in use and what waits for reuse together never pass `bytes_max`: before memory of one class is allocated,
 //!   idle memory of the others goes back to the system if need be. With a steady mix of sizes nothing is allocated.
 //! - A [`Buffer`] does not know its pool; its owner must [`Buffers::give`] it back. One that is dropped instead frees
@@ -13,7 +13,7 @@ use std::fmt;
 use std::ops::Deref;
 
 /// Sizes of the classes in bytes, ascending. The last holds any UDP payload.
-pub(crate) const CLASS_BYTES: [usize; 6] = [512, 1024, 2048, 4096, 16_384, 65_536];
+pub(crate) const CLASS_BYTES: [usize; 8] = [512, 768, 1024, 1536, 2048, 4096, 16_384, 65_536];
 
 /// A stored message: its bytes, in memory of one class.
 pub(crate) struct Buffer {
@@ -159,7 +159,16 @@ mod tests {
 
     #[test]
     fn a_message_lies_in_the_smallest_class_that_holds_it() {
-        for (len, class) in [(0, 512), (512, 512), (513, 1024), (4097, 16_384), (65_536, 65_536)] {
+        for (len, class) in [
+            (0, 512),
+            (512, 512),
+            (513, 768),
+            (769, 1024),
+            (1025, 1536),
+            (1537, 2048),
+            (4097, 16_384),
+            (65_536, 65_536),
+        ] {
             let mut buffers = Buffers::new(1 << 20);
             let message = vec![7; len];
             assert_eq!(*buffers.store(&message).unwrap(), message[..]);
@@ -254,7 +263,9 @@ mod tests {
     /// What a message of this length must take of the pool, written apart from the code.
     fn model_bytes(len: usize) -> usize {
         match len {
-            0..=4096 => len.next_power_of_two().max(512),
+            0..=512 => 512,
+            513..=768 | 1025..=1536 => len.next_power_of_two() / 4 * 3,
+            769..=4096 => len.next_power_of_two(),
             4097..=16_384 => 16_384,
             _ => 65_536,
         }

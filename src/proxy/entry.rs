@@ -53,6 +53,14 @@ impl ServerMachine {
         matches!(self, Self::Invite(invite_server::State::Confirmed | invite_server::State::Terminated))
     }
 
+    /// Whether its final response may have to be sent again. After a 2xx to an INVITE, or the ACK, it never is (RFC 6026 §7.1).
+    pub(crate) const fn repeats(self) -> bool {
+        matches!(
+            self,
+            Self::Invite(invite_server::State::Completed) | Self::NonInvite(non_invite_server::State::Completed)
+        )
+    }
+
     /// Whether no final response was sent yet.
     pub(crate) const fn is_unanswered(self) -> bool {
         matches!(
@@ -94,6 +102,11 @@ impl ClientMachine {
             self,
             Self::Invite(invite_client::State::Terminated) | Self::NonInvite(non_invite_client::State::Terminated)
         )
+    }
+
+    /// Whether it has a 2xx to an INVITE: what was sent is never sent again, acknowledged or cancelled (RFC 6026 §7.2).
+    pub(crate) const fn is_accepted(self) -> bool {
+        matches!(self, Self::Invite(invite_client::State::Accepted))
     }
 
     /// Whether a provisional came and no final yet: what a CANCEL may be sent for (RFC 3261 §9.1).

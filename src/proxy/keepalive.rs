@@ -25,7 +25,7 @@ use crate::sip::{Message, Method, Status, scan};
 use core::time::Duration;
 
 impl Proxy {
-    const fn keeps_alive(&self) -> bool {
+    pub(super) const fn keeps_alive(&self) -> bool {
         !self.settings.keepalive.interval.is_zero()
     }
 

@@ -2,6 +2,7 @@
 
 use super::entry::{Cancel, Purpose};
 use super::evidence;
+use super::server::give;
 use super::slab::Id;
 use super::transaction::{Actions, ClientEvent};
 use super::{Proxy, Turn};
@@ -51,8 +52,12 @@ impl Proxy {
         let client = self.clients.get(id)?;
         let method = message.text(message.head.cseq_method);
         let is_for = |id: Id| {
-            let sent = self.clients.get(id).and_then(|client| client.sent.as_deref());
-            sent.is_some_and(|sent| sent.strip_prefix(method).is_some_and(|rest| rest.starts_with(b" ")))
+            let Some(client) = self.clients.get(id) else { return false };
+            if client.machine.is_invite() {
+                return method == b"INVITE";
+            }
+            let sent = client.sent.as_deref().and_then(|sent| sent.strip_prefix(method));
+            sent.is_some_and(|rest| rest.starts_with(b" "))
         };
         match client.cancel {
             Cancel::Sent(cancel) if method == b"CANCEL" => cancel.filter(|cancel| is_for(*cancel)),
@@ -85,8 +90,18 @@ impl Proxy {
         } else if actions.has(Actions::PASS_UP) {
             self.own_answered(turn, id, answer.status);
         }
+        self.forget_sent(id);
         self.settle_client(turn, id);
     }
+
+    /// After a 2xx to an INVITE nobody asks for what was sent but who learns the ends of further legs from it.
+    fn forget_sent(&mut self, id: Id) {
+        let keeps_alive = self.keeps_alive();
+        if let Some(client) = self.clients.get_mut(id).filter(|client| client.machine.is_accepted() && !keeps_alive) {
+            give(&mut self.buffers, client.sent.take());
+        }
+    }
+
     /// How long the dispatcher's choice took to answer an INVITE at all.
     fn note_first(&mut self, turn: &Turn<'_>, id: Id, status: Status) {
         let Some(client) = self.clients.get_mut(id).filter(|client| client.machine.is_unheard()) else { return };

@@ -74,6 +74,9 @@ impl Proxy {
         // Nobody waits for an answer any more: no branch is to go on for it.
         server.context.answered |= actions.has(Actions::FAIL);
         server_timers(&mut server.deadlines, actions, turn.now, &self.settings.timers);
+        if !server.machine.is_unanswered() && !server.machine.repeats() {
+            give(&mut self.buffers, server.response.take());
+        }
         if actions.has(Actions::RESEND) {
             self.resend_response(turn, id, event);
         }
@@ -134,6 +137,9 @@ impl Proxy {
             // No branch is started any more, and the stored response answers retransmissions.
             server.deadlines.answer_at = NEVER;
             give(&mut self.buffers, server.request.take());
+            if !server.machine.repeats() {
+                give(&mut self.buffers, server.response.take());
+            }
         }
         self.settle_server(turn, id);
     }

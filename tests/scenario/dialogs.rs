@@ -18,6 +18,25 @@ fn either_side_may_hang_up() {
     ends_clean(world);
 }
 
+// RFC 6026 §7.1, §7.2: after a 2xx nothing is sent again, though both transactions of the INVITE live on for 64*T1.
+#[test]
+fn an_answered_call_keeps_no_message() {
+    let mut world = single();
+    let invite = established(&mut world);
+    assert_eq!((world.proxy.stored_bytes(), world.proxy.transactions()), (0, 1));
+    world.receive(FIRST, answer(&invite, "200 OK", "to1", ""));
+    world.sent(CALLER, "SIP/2.0 200");
+    world.receive(CALLER, super::world::invite());
+    world.nothing_left();
+    world.receive(CALLER, in_dialog("BYE", "bye", &invite, "to1"));
+    let bye = world.sent(FIRST, "BYE");
+    relayed(&mut world, FIRST, &bye, "200 OK");
+    world.wait_ms(6_000);
+    // Timer J: the answer to the BYE may have to be sent again.
+    assert!((1..=1024).contains(&world.proxy.stored_bytes()), "{} bytes", world.proxy.stored_bytes());
+    ends_clean(world);
+}
+
 // RFC 3261 §15.1.1: the call is over for who sent BYE, whatever the answer, or without one.
 #[test]
 fn a_bye_ends_the_call_whatever_its_answer_is() {
