@@ -13,15 +13,12 @@ use super::turn::{Shard, Shared};
 use crate::proxy::{Policy, Proxy, Settings, ShardId};
 use arc_swap::ArcSwap;
 use core::fmt;
-use core::time::Duration;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-/// How often the executor asks the shard to let its other tasks run.
-const PREEMPT_INTERVAL: Duration = Duration::from_millis(5);
 /// Registered I/O memory of an executor, bytes: no task of ours uses it, and memlock is 8 MiB on stock systems.
 const EXECUTOR_IO_MEMORY_BYTES: usize = 64 << 10;
 
@@ -237,7 +234,6 @@ fn start_one(core: usize, birth: Birth) -> Result<ShardHandle, StartError> {
     let (runs, is_running) = sync_channel(1);
     let thread = LocalExecutorBuilder::new(Placement::Fixed(core))
         .name(&format!("shard-{index}"))
-        .preempt_timer(PREEMPT_INTERVAL)
         .io_memory(EXECUTOR_IO_MEMORY_BYTES)
         .spawn(move || run(seed, birth, published, runs))
         .map_err(failed)?;
@@ -263,12 +259,12 @@ async fn run(seed: u64, birth: Birth, counters: Arc<ShardCounters>, runs: SyncSe
         Ok(Chosen::Ring(ring)) => {
             let shard = Shard::new(id, proxy, (*ring, listen), waiting, shared, counters);
             let _ = runs.send(Ok(EngineKind::IoUring));
-            shard.run().await;
+            shard.run();
         }
         Ok(Chosen::Mmsg(mmsg)) => {
             let shard = Shard::new(id, proxy, (*mmsg, listen), waiting, shared, counters);
             let _ = runs.send(Ok(EngineKind::Mmsg));
-            shard.run().await;
+            shard.run();
         }
         Err(error) => drop(runs.send(Err(error))),
     }

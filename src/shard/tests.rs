@@ -308,6 +308,34 @@ fn threads_are_named_after_their_shards(engine: EngineKind) {
     bed.end(Phase::Stopped);
 }
 
+/// glommio 0.9 parks an executor for good when its preemption timer fires between its look at I/O and its look at the task that yielded:
+/// likely where threads are kept from their core for longer than that timer, as these keep each other.
+#[test]
+fn shards_that_never_sleep_and_share_a_core_all_go_on() {
+    const SHARDS: usize = 6;
+    let (sockets, address) = open(SHARDS);
+    let lifecycle = Arc::new(Lifecycle::new(SHARDS));
+    let input = ShardsInput {
+        settings: settings(address),
+        policy: policy(),
+        sockets,
+        probe_answers: Arc::new(ProbeSink::new().unwrap()),
+        lifecycle: Arc::clone(&lifecycle),
+        engine: EngineChoice::Auto,
+        waiting: Waiting { busy_poll: true, ..Waiting::default() },
+    };
+    let core = ShardsPlan::spread(1).cores[0];
+    let handles = start(&ShardsPlan { cores: vec![core; SHARDS] }, input).unwrap();
+    let turns = || handles.iter().map(|handle| handle.counters().load().io.turns).collect::<Vec<_>>();
+    std::thread::sleep(4 * SECOND);
+    let before = turns();
+    std::thread::sleep(SECOND);
+    let went_on = before.iter().zip(turns()).map(|(before, after)| after > *before).collect::<Vec<_>>();
+    lifecycle.advance(Phase::Stopped);
+    assert_eq!(went_on, [true; SHARDS]);
+    handles.into_iter().for_each(|handle| handle.join().unwrap());
+}
+
 /// What shards share, with mailboxes of this size; nobody runs.
 fn alone(shards: usize, messages: usize) -> (Shared, Arc<[Inbox]>) {
     let inboxes: Arc<[Inbox]> = match messages {

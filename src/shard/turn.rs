@@ -1,11 +1,8 @@
 //! One turn of a shard, and the loop of turns.
 //!
-//! A turn: wait (until a datagram, a rung bell or the next timer) → read the clock, once → hold the published policy → errors and one
-//! batch from each ready socket → what other shards handed in → send → due timers → send → publish counters → yield if the executor
-//! asks. Each step is bounded, so no socket, neighbour or timer starves another.
-//!
-//! A message whose Call-ID another shard owns takes one sideways hop and is not looked at again; an ICMP error as well, because the
-//! kernel reports it to any socket of the group, not to the one that sent.
+//! A turn: wait (until a datagram, a rung bell or the next timer) → read the clock, once → hold the published policy → what became of
+//! what was sent → errors and one batch from each ready socket → what other shards handed in → due timers → send → publish counters.
+//! Each step is bounded, so no socket, neighbour or timer starves another.
 
 use super::clock;
 #[cfg(test)]
@@ -75,13 +72,11 @@ impl<E: Engine> Shard<E> {
     }
 
     /// Turns until the process is stopped, or has drained.
-    pub(super) async fn run(mut self) {
-        while self.turn() {
-            let executor = glommio::executor();
-            if executor.need_preempt() {
-                executor.yield_task_queue_now().await;
-            }
-        }
+    ///
+    /// It never yields: it is the executor's only task, and glommio 0.9 parks for good an executor whose preemption timer fires between
+    /// its look at I/O and its look at the task that has just yielded. Control is on threads of its own.
+    pub(super) fn run(mut self) {
+        while self.turn() {}
         // What is queued leaves; nobody is left to be told of what cannot.
         self.flow.engine.settle(|_| {});
         self.publish();
