@@ -311,7 +311,7 @@ fn threads_are_named_after_their_shards(engine: EngineKind) {
 /// What shards share, with mailboxes of this size; nobody runs.
 fn alone(shards: usize, messages: usize) -> (Shared, Arc<[Inbox]>) {
     let inboxes: Arc<[Inbox]> = match messages {
-        limits::HANDOFF_MESSAGES => inboxes(shards).unwrap(),
+        limits::HANDOFF_MESSAGES => inboxes(&vec![0; shards]).unwrap(),
         _ => (0..shards).map(|_| Inbox::new(messages).unwrap()).collect(),
     };
     let shared = Shared {
