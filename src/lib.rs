@@ -17,8 +17,8 @@
 //! # Floors
 //!
 //! ```text
-//! main → cli → server                      the command line; wiring: start order, end order
-//! server → { shard, prober, config, host }
+//! main → cli → { server, config, host }    the command line
+//! server → { shard, prober, config, host } wiring: start order, end order
 //! host → nothing of ours                   beside the floors: what /proc and /sys say of the machine, and the cures
 //! shard → { proxy, dispatcher, sip }       FLOOR 2: the sockets, clock and seeds of the data path
 //! prober → { proxy, dispatcher, sip }      FLOOR 2: asks destinations whether they live, on a core of its own

@@ -24,13 +24,17 @@ pub(super) fn look(root: &Root, plan: &Plan, topology: &Topology, card: &str) ->
     taking.dedup();
     let shown = format!("{} on cores {}", interrupts.len(), list::show(&taking));
     let cure = || spread(&interrupts, &shards, topology);
-    if interrupts.len() > 1 && taking.len() == 1 && topology.online().len() > 1 {
+    // One shard is one core's work however it comes.
+    if shards.len() < 2 {
+        return Some(Finding::ok(&subject, shown));
+    }
+    if interrupts.len() > 1 && taking.len() == 1 {
         return Some(Finding::warn(&subject, shown, "one core does the kernel's work for all queues", cure()));
     }
     let burden = |shard: &usize| interrupts.iter().filter(|interrupt| interrupt.cores == [*shard]).count();
     let burdens: Vec<_> = shards.iter().map(burden).collect();
     let (least, most) = (burdens.iter().min().copied().unwrap_or(0), burdens.iter().max().copied().unwrap_or(0));
-    if shards.len() < 2 || most == 0 || (least > 0 && most - least < 2) {
+    if most == 0 || (least > 0 && most - least < 2) {
         return Some(Finding::ok(&subject, shown));
     }
     let found = format!("{shown}: shards' cores {} take {}", list::show(&shards), as_text(&burdens));

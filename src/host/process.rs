@@ -4,7 +4,8 @@ use super::finding::Finding;
 use super::{Plan, Root};
 
 /// How a service gets the privilege to load the eBPF program; a file's would do as well.
-pub(super) const CAP_BPF_CURE: &str = "setcap cap_bpf,cap_net_bind_service+ep $(command -v siplane) (systemd: AmbientCapabilities=CAP_BPF CAP_NET_BIND_SERVICE)";
+pub(super) const CAP_BPF_CURE: &str = "setcap cap_bpf,cap_net_bind_service+ep $(command -v siplane) (systemd: \
+                                       AmbientCapabilities=CAP_BPF CAP_NET_BIND_SERVICE)";
 
 // linux/capability.h
 const CAP_NET_BIND_SERVICE: u32 = 10;

@@ -15,7 +15,13 @@ impl Cores {
     pub(super) fn choose(wish: &CoresWish, prober: Option<usize>) -> Result<Self, ServerError> {
         let available: Vec<usize> =
             core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
-        Self::among(available, &Topology::read(&Root::system()), wish, prober)
+        let topology = Topology::read(&Root::system());
+        let cores = Self::among(available, &topology, wish, prober)?;
+        let pairs = || cores.shards.iter().flat_map(|a| cores.shards.iter().map(move |b| (a, b)));
+        if pairs().any(|(a, b)| a != b && topology.is_one_core(*a, *b)) {
+            tracing::warn!(shards = ?cores.shards, "shards share physical cores: hyperthreads take from each other");
+        }
+        Ok(cores)
     }
 
     /// Without being told, no two shards get the same physical core: what one gains the other loses, and a dispatcher's hyperthreads
@@ -59,11 +65,10 @@ impl Cores {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
 
     /// The topology of a made-up machine: which cores are siblings of each, by core, and which are isolated.
     fn machine(name: &str, siblings: &[&str], isolated: &str) -> Topology {
-        let root = PathBuf::from(std::env::temp_dir()).join(format!("siplane-cores-{}-{name}", std::process::id()));
+        let root = std::env::temp_dir().join(format!("siplane-cores-{}-{name}", std::process::id()));
         let cpu = root.join("sys/devices/system/cpu");
         for (core, siblings) in siblings.iter().enumerate() {
             let folder = cpu.join(format!("cpu{core}/topology"));
@@ -124,6 +129,33 @@ mod tests {
         let isolated = machine("isolated", &["0", "1"], "4-5");
         assert_eq!(chosen_on(&isolated, CoresWish::Cores(vec![4, 5]), None), (vec![4, 5], 3));
         assert_eq!(chosen_on(&isolated, CoresWish::Auto, Some(4)), (vec![0, 1, 2, 3], 4));
+    }
+
+    /// What the threads of this process that are called `name` may run on.
+    fn allowed(name: &str) -> Vec<String> {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten().map(|task| task.path());
+        let named =
+            tasks.filter(|task| std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim() == name));
+        let status = named.filter_map(|task| std::fs::read_to_string(task.join("status")).ok());
+        let list = |text: String| {
+            text.lines().find_map(|line| Some(line.strip_prefix("Cpus_allowed_list:")?.trim().to_owned()))
+        };
+        status.filter_map(list).collect()
+    }
+
+    #[test]
+    fn each_shard_runs_on_its_own_core_alone() {
+        let mut config = crate::config::parse(crate::config::BUILT_IN, "built-in config").unwrap();
+        config.settings.listen[0].address.set_port(0);
+        let all: Vec<usize> = core_affinity::get_core_ids().unwrap().iter().map(|core| core.id).collect();
+        // The other way round: where a shard runs is not where it would run anyway.
+        config.shards = CoresWish::Cores(all.iter().rev().copied().collect());
+        let server = crate::server::Server::start(config).unwrap();
+        for (shard, core) in all.iter().rev().enumerate() {
+            let allowed = allowed(&format!("shard-{shard}"));
+            assert!(allowed.contains(&core.to_string()), "shard {shard}: {allowed:?}, not {core}");
+        }
+        server.shut_down(|| true);
     }
 
     #[test]

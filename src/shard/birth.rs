@@ -5,20 +5,25 @@
 //! - What must exist before the thread does (its stack and thread-local storage, and its inbox, which others write to) is made by a
 //!   short-lived thread on the same core, by [`on_core`]: the main thread, wherever it runs, touches none of it.
 //! - What is common to all shards (the policy, the destinations' states) is where it was made, and mostly read.
-//! - Buffers in an inbox are made by those who first filled them; the kernel's socket buffers are near to the interrupt of the network card.
+//! - Buffers in an inbox are made by those who first filled them; the kernel's socket buffers are near to the interrupt of the card.
 
 use core_affinity::{CoreId, set_for_current};
-use std::thread;
+use std::io;
+use std::thread::{self, Builder};
 
-/// Does `work` on this core, in a thread of its own, whose new threads inherit the core. Where there is no such core, or no thread,
-/// wherever the kernel likes: who pins himself to the core afterwards is told so.
-pub(super) fn on_core<T: Send>(core: usize, work: impl FnOnce() -> T + Send) -> T {
+/// Does `work` on this core, in a thread of its own, whose new threads inherit the core; where there is no such core, wherever the
+/// kernel likes: who pins himself to the core afterwards is told so.
+///
+/// # Errors
+/// When the process may have no more threads.
+pub(super) fn on_core<T: Send>(core: usize, work: impl FnOnce() -> T + Send) -> io::Result<T> {
     let pinned = || {
-        let _ = set_for_current(CoreId { id: core });
+        // Greater numbers do not fit into the set that the call takes.
+        let _ = core < libc::CPU_SETSIZE as usize && set_for_current(CoreId { id: core });
         work()
     };
-    thread::scope(|scope| match scope.spawn(pinned).join() {
-        Ok(result) => result,
+    thread::scope(|scope| match Builder::new().spawn_scoped(scope, pinned)?.join() {
+        Ok(result) => Ok(result),
         Err(panic) => std::panic::resume_unwind(panic),
     })
 }
@@ -38,13 +43,14 @@ mod tests {
             let (here, inherited) = on_core(id, || {
                 let inherited = thread::spawn(current_core).join().unwrap();
                 (current_core(), inherited)
-            });
+            })
+            .unwrap();
             assert_eq!((here, inherited), (id, id));
         }
     }
 
     #[test]
     fn a_core_that_is_not_there_does_the_work_all_the_same() {
-        assert_eq!(on_core(1_000, || 7), 7);
+        assert_eq!([on_core(1_000, || 7).unwrap(), on_core(9_999, || 8).unwrap()], [7, 8]);
     }
 }

@@ -130,9 +130,9 @@ pub(super) type Inbox = Mailbox<Note>;
 /// One inbox per shard, in shard order; each is read on one of `cores`, and made there: its ring is near to its reader.
 ///
 /// # Errors
-/// When the process may open no more descriptors.
+/// When the process may open no more descriptors, or have no more threads.
 pub(super) fn inboxes(cores: &[usize]) -> io::Result<Arc<[Inbox]>> {
-    cores.iter().map(|core| on_core(*core, || Inbox::new(limits::HANDOFF_MESSAGES))).collect()
+    cores.iter().map(|core| on_core(*core, || Inbox::new(limits::HANDOFF_MESSAGES))?).collect()
 }
 
 /// One shard's way to the others.

@@ -193,7 +193,7 @@ pub fn start(plan: &ShardsPlan, input: ShardsInput) -> Result<Vec<ShardHandle>, 
         let id = ShardId { index, count };
         let settings = settings.clone();
         let birth = Birth { id, settings, sockets, engine, waiting, shared: shared.clone() };
-        match on_core(*core, || start_one(*core, birth)) {
+        match on_core(*core, || start_one(*core, birth)).map_err(StartError::System).flatten() {
             Ok(handle) => running.push(handle),
             Err(error) => {
                 shared.lifecycle.advance(Phase::Stopped);

@@ -72,7 +72,7 @@ fn try_engine(core: usize, engine: EngineChoice) -> io::Result<Result<(EngineKin
                 Chosen::Mmsg(_) => (EngineKind::Mmsg, true),
             })
         })
-    });
+    })?;
     Ok(match began.and_then(|thread| thread.join()) {
         Ok(chosen) => chosen.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),

@@ -98,6 +98,8 @@ fn interrupts_on_one_core_are_warned_of_with_a_core_for_each() {
          echo 1 > /proc/irq/40/smp_affinity_list; echo 2 > /proc/irq/41/smp_affinity_list; \
          echo 3 > /proc/irq/42/smp_affinity_list; echo 1 > /proc/irq/43/smp_affinity_list",
     );
+    let single = one.planned(|plan| plan.shards = vec![1]).news();
+    assert!(single.contains(&String::from("ok    eth0 interrupts: 4 on cores 0")), "{single:?}");
 }
 
 #[test]

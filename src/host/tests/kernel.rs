@@ -2,7 +2,8 @@
 
 use super::Machine;
 
-const BPF_CURE: &str = "cure: setcap cap_bpf,cap_net_bind_service+ep $(command -v siplane) (systemd: AmbientCapabilities=CAP_BPF CAP_NET_BIND_SERVICE)";
+const BPF_CURE: &str = "cure: setcap cap_bpf,cap_net_bind_service+ep $(command -v siplane) (systemd: AmbientCapabilities=CAP_BPF \
+                        CAP_NET_BIND_SERVICE)";
 
 #[test]
 fn an_old_kernel_is_named_with_what_it_lacks() {
