@@ -16,8 +16,8 @@ use std::os::fd::AsFd;
 pub const LOCKED_BYTES_MIN: u64 = 512 << 10;
 /// Locked memory of one shard, bytes: what its executor registers with each of its three rings.
 pub const LOCKED_BYTES_PER_SHARD: u64 = 3 * super::start::EXECUTOR_IO_MEMORY_BYTES as u64;
-/// What `net.core.optmem_max` must be for the longest classic steering program, bytes: the kernel translates each instruction to several,
-/// and has had this default since Linux 6.7.
+/// What `net.core.optmem_max` must be for the longest classic steering program, bytes: the kernel translates each instruction to several.
+/// Newer kernels have it by default.
 pub const STEERING_BYTES: u64 = 128 << 10;
 /// Descriptors of one shard besides its listen sockets: the executor's rings and events, our ring, the inbox.
 pub const DESCRIPTORS_PER_SHARD: u64 = 16;
