@@ -17,8 +17,9 @@
 //! # Floors
 //!
 //! ```text
-//! main → cli → server                      the command line; wiring: start order, end order
-//! server → { shard, prober, config }
+//! main → cli → { server, config, host }    the command line
+//! server → { shard, prober, config, host } wiring: start order, end order
+//! host → nothing of ours                   beside the floors: what /proc and /sys say of the machine, and the cures
 //! shard → { proxy, dispatcher, sip }       FLOOR 2: the sockets, clock and seeds of the data path
 //! prober → { proxy, dispatcher, sip }      FLOOR 2: asks destinations whether they live, on a core of its own
 //! config → { proxy, dispatcher, sip }      what the file means: their value types, nothing else of them
@@ -49,6 +50,8 @@ pub mod cli;
 #[cfg(feature = "io")]
 pub mod config;
 pub mod dispatcher;
+#[cfg(feature = "io")]
+pub mod host;
 pub mod limits;
 #[cfg(feature = "io")]
 pub mod prober;

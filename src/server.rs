@@ -2,7 +2,10 @@
 //!
 //! Start: table → sockets, bound in shard order → shards → prober. End: the shards drain and end together, then the prober.
 
-use crate::config::{self, Config, EngineWish, IoSettings, ProberSettings, ShardsPlan as CoresWish};
+mod cores;
+mod host_plan;
+
+use crate::config::{self, Config, EngineWish, IoSettings, ProberSettings};
 use crate::dispatcher::{Table, TableError};
 use crate::prober::{self, News, NewsSource, ProbePolicy, ProbeSettings, Prober, ProberPlan};
 use crate::proxy::{Policy, Settings};
@@ -16,6 +19,8 @@ use crate::shard::{
 use arc_swap::ArcSwap;
 use core::fmt;
 use core::time::Duration;
+use cores::Cores;
+pub use host_plan::host_plan;
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -251,18 +256,22 @@ impl NewsSource for Answers {
 
 /// Gives the groups of `sockets` their programs and says what it came to.
 fn steer(sockets: &[ShardSockets], wish: config::SteeringWish) -> Result<(), ServerError> {
-    let wish = match wish {
-        config::SteeringWish::Auto => SteeringWish::Auto,
-        config::SteeringWish::Ebpf => SteeringWish::Only(Steering::Ebpf),
-        config::SteeringWish::Classic => SteeringWish::Only(Steering::Classic),
-        config::SteeringWish::Handoff => SteeringWish::Only(Steering::Handoff),
-    };
-    let (steering, refused) = shard::steer(sockets, wish).map_err(|error| ServerError::System("steering", error))?;
+    let (steering, refused) =
+        shard::steer(sockets, steering(wish)).map_err(|error| ServerError::System("steering", error))?;
     for (way, error) in refused {
         tracing::warn!(way = way.name(), %error, "the kernel refuses to steer datagrams this way");
     }
     tracing::info!(steering = steering.name(), shards = sockets.len(), "datagrams find their shard");
     Ok(())
+}
+
+const fn steering(wish: config::SteeringWish) -> SteeringWish {
+    match wish {
+        config::SteeringWish::Auto => SteeringWish::Auto,
+        config::SteeringWish::Ebpf => SteeringWish::Only(Steering::Ebpf),
+        config::SteeringWish::Classic => SteeringWish::Only(Steering::Classic),
+        config::SteeringWish::Handoff => SteeringWish::Only(Steering::Handoff),
+    }
 }
 
 const fn engine(wish: EngineWish) -> EngineChoice {
@@ -276,77 +285,4 @@ const fn engine(wish: EngineWish) -> EngineChoice {
 const fn waiting(io: &IoSettings) -> Waiting {
     let IoSettings { gather, gather_above_per_ms, busy_poll, .. } = *io;
     Waiting { gather, gather_above_per_ms, busy_poll }
-}
-
-/// Which core is whose.
-struct Cores {
-    shards: Vec<usize>,
-    prober: usize,
-}
-
-impl Cores {
-    fn choose(wish: &CoresWish, prober: Option<usize>) -> Result<Self, ServerError> {
-        let available: Vec<usize> =
-            core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
-        Self::among(available, wish, prober)
-    }
-
-    fn among(available: Vec<usize>, wish: &CoresWish, prober: Option<usize>) -> Result<Self, ServerError> {
-        let named = match wish {
-            CoresWish::Cores(cores) => cores.as_slice(),
-            CoresWish::Auto | CoresWish::Count(_) => &[],
-        };
-        if let Some(wanted) = named.iter().copied().chain(prober).find(|core| !available.contains(core)) {
-            return Err(ServerError::Core { wanted, available });
-        }
-        let prober = prober.or(available.last().copied()).unwrap_or(0);
-        let mut free: Vec<usize> = available.into_iter().filter(|core| *core != prober).collect();
-        if free.is_empty() {
-            free.push(prober);
-        }
-        let shards = match wish {
-            CoresWish::Auto => free,
-            // More shards than free cores: the prober's gets its share before any core gets a second one.
-            CoresWish::Count(count) if *count > free.len() => {
-                let all: Vec<usize> = free.iter().copied().chain((free != [prober]).then_some(prober)).collect();
-                all.into_iter().cycle().take(*count).collect()
-            }
-            CoresWish::Count(count) => free.into_iter().take(*count).collect(),
-            CoresWish::Cores(cores) => cores.clone(),
-        };
-        Ok(Self { shards, prober })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn chosen(wish: CoresWish, prober: Option<usize>) -> (Vec<usize>, usize) {
-        let cores = Cores::among(vec![0, 1, 2, 3], &wish, prober).unwrap();
-        (cores.shards, cores.prober)
-    }
-
-    #[test]
-    fn shards_leave_the_prober_its_core_while_there_are_enough() {
-        assert_eq!(chosen(CoresWish::Auto, None), (vec![0, 1, 2], 3));
-        assert_eq!(chosen(CoresWish::Auto, Some(0)), (vec![1, 2, 3], 0));
-        assert_eq!(chosen(CoresWish::Count(2), None), (vec![0, 1], 3));
-        assert_eq!(chosen(CoresWish::Count(6), None), (vec![0, 1, 2, 3, 0, 1], 3));
-        assert_eq!(chosen(CoresWish::Cores(vec![3, 1]), None), (vec![3, 1], 3));
-    }
-
-    #[test]
-    fn a_single_core_carries_everything() {
-        let cores = Cores::among(vec![5], &CoresWish::Auto, None).unwrap();
-        assert_eq!((cores.shards, cores.prober), (vec![5], 5));
-        let cores = Cores::among(vec![5], &CoresWish::Count(2), None).unwrap();
-        assert_eq!(cores.shards, [5, 5]);
-    }
-
-    #[test]
-    fn a_core_that_is_not_there_is_named_with_those_that_are() {
-        let error = Cores::among(vec![0, 1], &CoresWish::Cores(vec![0, 9]), None).err().unwrap();
-        assert_eq!(error.to_string(), "core 9 is not there; this process may use [0, 1]");
-    }
 }

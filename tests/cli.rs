@@ -34,6 +34,47 @@ fn the_smallest_config_is_complete() {
 }
 
 #[test]
+fn the_host_is_inspected_behind_the_config_and_a_warning_makes_the_status_1() {
+    let path = config("host.toml", SMALLEST);
+    let output = siplane(&["check", "--host", "--config", path.to_str().expect("a plain path")]);
+    let out = String::from_utf8(output.stdout).expect("text");
+    let mut lines = out.lines();
+    assert!(
+        lines.next().is_some_and(|line| line.ends_with(": ok: 1 listen addresses, 1 sets, 2 destinations, 0 rules")),
+        "{out}"
+    );
+    let findings: Vec<_> = lines.collect();
+    assert!(findings.len() >= 10, "{out}");
+    for finding in &findings {
+        let (level, rest) = finding.split_at(6);
+        assert!(["ok    ", "note  ", "warn  "].contains(&level) && rest.contains(": "), "{finding}");
+        assert_eq!(level != "ok    ", finding.contains("; cure: "), "{finding}");
+    }
+    // Tried for real, whatever it comes to here.
+    for subject in ["kernel: ", "engine: ", "steering: ", "interface: 127.0.0.1:5060 is on loopback"] {
+        assert!(findings.iter().any(|finding| finding[6..].starts_with(subject)), "{subject} is not in:\n{out}");
+    }
+    let has_warning = findings.iter().any(|finding| finding.starts_with("warn"));
+    assert_eq!(output.status.code(), Some(i32::from(has_warning)), "{out}");
+}
+
+#[test]
+fn a_config_that_cannot_be_used_is_told_before_the_host_is_looked_at() {
+    let path = config("host-wrong.toml", "shardz = 3\n");
+    let output = siplane(&["check", "--host", "--config", path.to_str().expect("a plain path")]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+}
+
+#[test]
+fn a_core_that_is_not_there_is_told_by_the_hosts_check() {
+    let path = config("host-core.toml", &format!("shards = [4000]\n{SMALLEST}"));
+    let output = siplane(&["check", "--host", "--config", path.to_str().expect("a plain path")]);
+    let error = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(error.contains("core 4000 is not there"), "{error}");
+}
+
+#[test]
 fn every_problem_is_told_at_once_with_its_line_and_the_status_is_1() {
     let text = SMALLEST.replace("round-robin", "round-robbin").replace("weight", "wieght") + "shardz = 3\n";
     let (code, out, error) = check("wrong.toml", &text);

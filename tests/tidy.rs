@@ -22,12 +22,12 @@ const FLOORS: &[(&str, &[&str], &str)] = &[
     ("lib", &[], "declares the modules, uses none"),
     (
         "cli",
-        &["server", "config", "proxy", "dispatcher", "sip", "limits", "time", "stats"],
+        &["server", "config", "host", "proxy", "dispatcher", "sip", "limits", "time", "stats"],
         "starts things and prints things",
     ),
     (
         "server",
-        &["shard", "prober", "config", "proxy", "dispatcher", "limits", "time", "stats"],
+        &["shard", "prober", "config", "host", "proxy", "dispatcher", "limits", "time", "stats"],
         "wiring: start, drain, shutdown order",
     ),
     (
@@ -41,6 +41,7 @@ const FLOORS: &[(&str, &[&str], &str)] = &[
         &["proxy", "dispatcher", "sip", "limits", "time", "stats"],
         "probes are client transactions, sent on its own core",
     ),
+    ("host", &[], "reads /proc and /sys, knows no call and no socket"),
     ("config", &["dispatcher", "proxy", "sip", "limits"], "what the file means, as the core's value types"),
     ("proxy", &["sip", "dispatcher", "limits", "time", "stats"], "the sans-IO core"),
     ("dispatcher", &["limits", "time"], "lock-free state and selection; knows no SIP message"),

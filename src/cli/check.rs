@@ -1,6 +1,6 @@
 //! `siplane check`, and how every command reads its config.
 
-use super::DEFAULT_CONFIG;
+use super::{DEFAULT_CONFIG, host};
 use crate::config::{self, Config, Problems};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,8 +17,8 @@ pub(super) fn read(named: Option<PathBuf>) -> Result<(Config, String), Problems>
     }
 }
 
-/// Tells every problem on standard error, or that there is none on standard output.
-pub(super) fn check(named: Option<PathBuf>) -> ExitCode {
+/// Tells every problem on standard error, or that there is none on standard output; then, if asked, what is to be said of the machine.
+pub(super) fn check(named: Option<PathBuf>, with_host: bool) -> ExitCode {
     match read(named) {
         Ok((config, name)) => {
             if !config.warnings.is_empty() {
@@ -27,7 +27,7 @@ pub(super) fn check(named: Option<PathBuf>) -> ExitCode {
             let destinations: usize = config.sets.iter().map(|set| set.destinations.len()).sum();
             let (listen, sets, rules) = (config.settings.listen.len(), config.sets.len(), config.rules.len());
             println!("{name}: ok: {listen} listen addresses, {sets} sets, {destinations} destinations, {rules} rules");
-            ExitCode::SUCCESS
+            if with_host { host::check(&config) } else { ExitCode::SUCCESS }
         }
         Err(problems) => {
             eprintln!("{problems}");

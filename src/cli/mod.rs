@@ -4,6 +4,7 @@ mod check;
 mod convert;
 pub mod demo;
 mod demo_server;
+mod host;
 mod run;
 
 use clap::{Parser, Subcommand};
@@ -25,6 +26,7 @@ const DEFAULT_CONFIG: &str = "/etc/siplane/siplane.toml";
 Examples:
   siplane demo                                   see it work, on this machine alone
   siplane check --config /etc/siplane/siplane.toml
+  siplane check --host                           what to tune on this machine, and how
   siplane run --config /etc/siplane/siplane.toml
   siplane convert /etc/kamailio/dispatcher.list > siplane.toml
 
@@ -40,7 +42,14 @@ enum Command {
     /// Take calls until SIGTERM or SIGINT.
     Run(ConfigArgument),
     /// Read the config and tell every problem at once; exit status 1 if it cannot be used.
-    Check(ConfigArgument),
+    Check {
+        #[command(flatten)]
+        config: ConfigArgument,
+        /// Look at this machine, too, as the user and with the limits that siplane will have: governor, interrupts, buffers, isolation,
+        /// what the kernel allows; each finding with its cure. Exit status 1 as well if there is a warning among them
+        #[arg(long)]
+        host: bool,
+    },
     /// Print the config that means what a dispatcher.list of Kamailio means; what was odd in it becomes comments.
     Convert {
         /// The list, like /etc/kamailio/dispatcher.list
@@ -63,7 +72,7 @@ struct ConfigArgument {
 pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(ConfigArgument { config }) => run::run(config),
-        Command::Check(ConfigArgument { config }) => check::check(config),
+        Command::Check { config: ConfigArgument { config }, host } => check::check(config, host),
         Command::Convert { list } => convert::convert(&list),
         Command::Demo => demo_server::run(),
     }

@@ -82,10 +82,11 @@ pub struct Config {
 /// How many shards there are, and where.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum ShardsPlan {
-    /// One on every core that the process may use but the prober's; one in all if there is no other core.
+    /// One on every physical core that the process may use but the prober's, which counts as free while it has another hyperthread; one
+    /// in all if there is no other core.
     #[default]
     Auto,
-    /// This many, 1 to [`crate::limits::SHARDS_MAX`], on the first cores that are not the prober's.
+    /// This many, 1 to [`crate::limits::SHARDS_MAX`], on the first physical cores that are not the prober's, then on their hyperthreads.
     Count(usize),
     /// One on each of these cores: at least one, each once, at most [`crate::limits::SHARDS_MAX`].
     Cores(Vec<usize>),

@@ -6,6 +6,7 @@
 //! A full mailbox refuses: the caller counts it, and retransmission heals it (RFC 3261 §17).
 
 use super::bell::Bell;
+use super::birth::on_core;
 use crate::limits;
 use crate::proxy::SocketId;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -126,12 +127,12 @@ impl<T> AsFd for Mailbox<T> {
 /// The mailbox in which a shard finds what others received for it.
 pub(super) type Inbox = Mailbox<Note>;
 
-/// One inbox per shard, in shard order.
+/// One inbox per shard, in shard order; each is read on one of `cores`, and made there: its ring is near to its reader.
 ///
 /// # Errors
-/// When the process may open no more descriptors.
-pub(super) fn inboxes(shards: usize) -> io::Result<Arc<[Inbox]>> {
-    (0..shards).map(|_| Inbox::new(limits::HANDOFF_MESSAGES)).collect()
+/// When the process may open no more descriptors, or have no more threads.
+pub(super) fn inboxes(cores: &[usize]) -> io::Result<Arc<[Inbox]>> {
+    cores.iter().map(|core| on_core(*core, || Inbox::new(limits::HANDOFF_MESSAGES))?).collect()
 }
 
 /// One shard's way to the others.

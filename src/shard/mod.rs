@@ -8,7 +8,8 @@
 //!   `name`, `errors`: the kernel's addresses and error queues, for both;
 //! - `turn`: the loop; `pace`: how long it waits; `flow`: from engine to work and back; `work`: who gets a message;
 //! - `steering`: programs in the kernel that deliver a datagram to the shard that owns its call;
-//! - `start`: the threads; `lifecycle`: their end;
+//! - `start`: the threads; `birth`: on their own cores; `lifecycle`: their end;
+//! - `trial`: what the kernel would allow, found out without a start; `interfaces`: which addresses this machine has;
 //! - `handoff`, `bell`: mailboxes from shard to shard; `probe`: the one to the prober;
 //! - `clock`: time and seeds; `counters`: what a shard publishes; `audit`: whether load and tokens agree.
 //!
@@ -19,12 +20,14 @@
 
 mod audit;
 mod bell;
+mod birth;
 pub mod clock;
 mod counters;
 mod engine;
 mod errors;
 mod flow;
 mod handoff;
+mod interfaces;
 mod lifecycle;
 mod mmsg;
 mod name;
@@ -35,17 +38,20 @@ mod ring;
 mod socket;
 mod start;
 mod steering;
+mod trial;
 mod turn;
 mod work;
 
 pub use audit::{Audit, Drift};
 pub use counters::{IoStats, Levels, PUBLISH_INTERVAL, ShardCounters, Snapshot};
+pub use interfaces::interfaces;
 pub use lifecycle::{Lifecycle, Phase};
 pub use pace::Waiting;
 pub use probe::{ProbeAnswer, ProbeOutcome, ProbeSink};
-pub use socket::{OpenCause, OpenError, RECEIVE_BUFFER_BYTES, ShardSockets, open_all};
+pub use socket::{OpenCause, OpenError, RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES, ShardSockets, open_all};
 pub use start::{EngineChoice, EngineKind, ShardHandle, ShardsInput, ShardsPlan, StartError, start};
 pub use steering::{Steering, SteeringWish, steer};
+pub use trial::{DESCRIPTORS_PER_SHARD, LOCKED_BYTES_MIN, LOCKED_BYTES_PER_SHARD, STEERING_BYTES, Trial, try_out};
 
 #[cfg(test)]
 mod tests;

@@ -18,7 +18,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 /// What is asked for as SO_RCVBUF, bytes: some 16 ms of 700-byte datagrams at one core's speed. `net.core.rmem_max` caps it.
 pub const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 /// What is asked for as SO_SNDBUF, bytes: a whole outbox. `net.core.wmem_max` caps it.
-const SEND_BUFFER_BYTES: usize = 1 << 20;
+pub const SEND_BUFFER_BYTES: usize = 1 << 20;
 
 /// One shard's sockets, in the order of the listen addresses: [`crate::proxy::SocketId`] is the index.
 #[derive(Debug)]

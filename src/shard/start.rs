@@ -1,5 +1,6 @@
 //! Starting the shards: one pinned executor with one task each.
 
+use super::birth::on_core;
 use super::clock;
 use super::counters::ShardCounters;
 use super::handoff::inboxes;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 /// Registered I/O memory of an executor, bytes: no task of ours uses it, and memlock is 8 MiB on stock systems.
-const EXECUTOR_IO_MEMORY_BYTES: usize = 64 << 10;
+pub(super) const EXECUTOR_IO_MEMORY_BYTES: usize = 64 << 10;
 
 /// On which core each shard runs.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -181,14 +182,15 @@ impl std::error::Error for StartError {}
 pub fn start(plan: &ShardsPlan, input: ShardsInput) -> Result<Vec<ShardHandle>, StartError> {
     check(plan, &input)?;
     let ShardsInput { settings, policy, sockets, probe_answers, lifecycle, engine, waiting } = input;
-    let inboxes = inboxes(sockets.len()).map_err(StartError::System)?;
+    let inboxes = inboxes(&plan.cores).map_err(StartError::System)?;
     let shared = Shared { policy, inboxes, probe_answers, lifecycle };
     let count = sockets.len() as u32;
     let mut running = Vec::with_capacity(sockets.len());
     for ((index, sockets), core) in (0..count).zip(sockets).zip(&plan.cores) {
         let id = ShardId { index, count };
         let settings = settings.clone();
-        match start_one(*core, Birth { id, settings, sockets, engine, waiting, shared: shared.clone() }) {
+        let birth = Birth { id, settings, sockets, engine, waiting, shared: shared.clone() };
+        match on_core(*core, || start_one(*core, birth)).map_err(StartError::System).flatten() {
             Ok(handle) => running.push(handle),
             Err(error) => {
                 shared.lifecycle.advance(Phase::Stopped);
@@ -232,11 +234,8 @@ fn start_one(core: usize, birth: Birth) -> Result<ShardHandle, StartError> {
     let counters = Arc::new(ShardCounters::default());
     let published = Arc::clone(&counters);
     let (runs, is_running) = sync_channel(1);
-    let thread = LocalExecutorBuilder::new(Placement::Fixed(core))
-        .name(&format!("shard-{index}"))
-        .io_memory(EXECUTOR_IO_MEMORY_BYTES)
-        .spawn(move || run(seed, birth, published, runs))
-        .map_err(failed)?;
+    let builder = executor(core, &format!("shard-{index}"));
+    let thread = builder.spawn(move || run(seed, birth, published, runs)).map_err(failed)?;
     match is_running.recv() {
         Ok(Ok(engine)) => Ok(ShardHandle { index, engine, counters, thread }),
         Ok(Err(error)) => Err(StartError::Engine { shard: index, error }),
@@ -245,7 +244,15 @@ fn start_one(core: usize, birth: Birth) -> Result<ShardHandle, StartError> {
     }
 }
 
-/// The one task of a shard's executor. Its memory is first touched here, on its own core.
+/// An executor for this core.
+pub(super) fn executor(core: usize, name: &str) -> LocalExecutorBuilder {
+    LocalExecutorBuilder::new(Placement::Fixed(core))
+        .name(name)
+        .io_memory(EXECUTOR_IO_MEMORY_BYTES)
+}
+
+/// The one task of a shard's executor. All memory of the shard (tables, outboxes, receive buffers, the ring) is first touched here or
+/// later by the same thread, on its own core: where memory has nodes, the kernel takes it from the core's. See [`super::birth`].
 async fn run(seed: u64, birth: Birth, counters: Arc<ShardCounters>, runs: SyncSender<io::Result<EngineKind>>) {
     let Birth { id, settings, sockets, engine, waiting, shared } = birth;
     name_thread(id.index);
@@ -271,12 +278,12 @@ async fn run(seed: u64, birth: Birth, counters: Arc<ShardCounters>, runs: SyncSe
 }
 
 /// An engine that can be had.
-enum Chosen {
+pub(super) enum Chosen {
     Ring(Box<Ring>),
     Mmsg(Box<Mmsg>),
 }
 
-fn choose(engine: EngineChoice, sockets: ShardSockets, bell: BorrowedFd<'_>) -> io::Result<Chosen> {
+pub(super) fn choose(engine: EngineChoice, sockets: ShardSockets, bell: BorrowedFd<'_>) -> io::Result<Chosen> {
     if engine == EngineChoice::Only(EngineKind::Mmsg) {
         return Ok(Chosen::Mmsg(Box::new(Mmsg::new(sockets, bell))));
     }

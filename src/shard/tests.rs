@@ -339,7 +339,7 @@ fn shards_that_never_sleep_and_share_a_core_all_go_on() {
 /// What shards share, with mailboxes of this size; nobody runs.
 fn alone(shards: usize, messages: usize) -> (Shared, Arc<[Inbox]>) {
     let inboxes: Arc<[Inbox]> = match messages {
-        limits::HANDOFF_MESSAGES => inboxes(shards).unwrap(),
+        limits::HANDOFF_MESSAGES => inboxes(&vec![0; shards]).unwrap(),
         _ => (0..shards).map(|_| Inbox::new(messages).unwrap()).collect(),
     };
     let shared = Shared {

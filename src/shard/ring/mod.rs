@@ -90,6 +90,11 @@ impl Ring {
         }
     }
 
+    /// Whether the kernel can let datagrams gather while it waits (Linux 6.12).
+    pub(super) const fn can_gather(&self) -> bool {
+        self.has_min_wait
+    }
+
     fn with(ring: IoUring, buffers: Buffers, sockets: ShardSockets, bell: BorrowedFd<'_>) -> Self {
         let mut header = Box::new(empty_header());
         header.msg_namelen = Name::BYTES;
