@@ -4,6 +4,7 @@ use crate::callee::Reply;
 use crate::caller::CallPlan;
 use crate::clock::{ms, s};
 use crate::dialog::Act;
+use crate::extras::{self, Extras};
 use crate::network::{Host, Weather};
 use crate::rng::Rng;
 use crate::setup::{CALLERS, Setup};
@@ -31,7 +32,9 @@ pub(crate) struct Tally {
 /// Runs the world of `seed` to its end; panics when anything is wrong with it.
 pub(crate) fn run(seed: u64) -> Tally {
     let mut rng = Rng::new(seed);
-    let mut world = World::new(setup(seed, &mut rng));
+    let mut setup = setup(seed, &mut rng);
+    extras::widen(&mut setup);
+    let mut world = World::new(setup);
     let calls = rng.between(5, 40) as usize;
     for number in 0..calls {
         place(&mut world, &mut rng, number);
@@ -43,6 +46,7 @@ pub(crate) fn run(seed: u64) -> Tally {
         outage(&mut world, &mut rng);
     }
     vanish(&mut world, seed);
+    extras::operate(&mut world);
     world.run();
     let mut tally = Tally {
         calls: calls as u64,
@@ -91,6 +95,7 @@ fn setup(seed: u64, rng: &mut Rng) -> Setup {
         more_failover_codes: if rng.chance(25) { vec![486, 603] } else { Vec::new() },
         table_changes: rng.chance(30),
         keepalive: keepalive(seed),
+        extras: Extras::default(),
     }
 }
 
