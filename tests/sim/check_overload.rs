@@ -57,7 +57,7 @@ impl Overloaded {
         if self.word.until > now && word.sequence <= self.word.sequence {
             return;
         }
-        if self.word.until <= now {
+        if self.word.report.is_none() || self.word.until <= now {
             // The last report has ended, perhaps since the last step: this one begins with no debts.
             self.stretch = Stretch::default();
         }

@@ -175,6 +175,7 @@ impl Checks {
         ensure(table.states().is_available(target.state), || format!("{} is not available", out.destination))?;
         self.leaves_by(context, target, out)?;
         self.last_resort_waits(table, context, target)?;
+        self.comes_first(context, target)?;
         let earlier: Vec<_> = context.branches.iter().map(|branch| &self.branches[branch]).collect();
         let of_set = |branch: &&&Branch| {
             let set = table.set(target.set).into_iter().flat_map(|set| &set.destinations);

@@ -36,6 +36,8 @@ pub(crate) struct Context {
     pub(crate) available: usize,
     /// Those of the first set among them.
     pub(crate) available_first: usize,
+    /// Those of whom one has to get it first, where the algorithm says who.
+    pub(crate) firsts: Option<Vec<DestinationId>>,
     /// Branch values of what was forwarded for it.
     pub(crate) branches: Vec<String>,
     /// Responses received on its branches, without their top Via.
@@ -183,6 +185,7 @@ impl Checks {
             first_at: self.contexts.get(&key).map_or(now, |known| known.first_at),
             available: self.available(table.sets(), table),
             available_first: self.available(&table.sets()[..1], table),
+            firsts: self.firsts(now, table),
             branches: Vec::new(),
             responses: HashSet::new(),
             cancelled: false,

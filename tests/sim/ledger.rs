@@ -101,6 +101,12 @@ impl Ledger {
         destination.maxload > 0 || destination.calls_per_second_max > 0 || reported() || sheds()
     }
 
+    /// Whether the destination is back for less than its slow start.
+    pub(crate) fn starts_slowly(&self, destination: &Destination, now: Instant) -> bool {
+        let since = self.entries.get(&destination.id).and_then(|entry| entry.since);
+        since.is_some_and(|since| now.saturating_since(since) < destination.slow_start)
+    }
+
     /// A new request went to the destination.
     pub(crate) fn placed(&mut self, now: Instant, table: &Table, destination: &Destination, is_call: bool) -> Verdict {
         let entry = self.entries.get_mut(&destination.id).ok_or("a destination that was never published")?;

@@ -9,6 +9,7 @@
 mod agent;
 mod callee;
 mod caller;
+mod check_order;
 mod check_overload;
 mod check_own;
 mod check_request;
@@ -25,6 +26,7 @@ mod model;
 mod network;
 mod reporter;
 mod rng;
+mod scenario_breadth;
 mod scenario_calls;
 mod scenario_failover;
 mod scenario_keepalive;
