@@ -70,6 +70,11 @@ impl Overloaded {
         self.word.report.filter(|_| self.word.until > now).or(fixed)
     }
 
+    /// Requests that were shed since the last step.
+    pub(crate) const fn shed_since(&self, seen: &Overload) -> u64 {
+        seen.shed - self.shed
+    }
+
     /// A step is over.
     pub(crate) fn observe(&mut self, now: Instant, bounds: OverloadBounds, seen: &Overload) -> Verdict {
         let is = |word: &Word| (word.until, word.sequence) == (seen.valid_until, seen.sequence);
@@ -83,7 +88,8 @@ impl Overloaded {
         if (rule, reported) != (self.stretch.rule, self.stretch.reported) {
             self.stretch = Stretch { rule, reported, ..Stretch::default() };
         }
-        let shed = seen.shed - core::mem::replace(&mut self.shed, seen.shed);
+        let shed = self.shed_since(seen);
+        self.shed = seen.shed;
         self.stretch.go_on(now, core::mem::take(&mut self.placed), shed)
     }
 }

@@ -64,6 +64,8 @@ impl Checks {
             self.follows_route(context, out)?;
             self.keeps_its_socket(context, out)?;
         }
+        let double = context.socket != out.socket;
+        let foretold = context.branches.is_empty() && context.firsts.as_ref().is_some_and(|firsts| firsts.len() == 1);
         let sent = Branch {
             context: key.clone(),
             destination: out.destination,
@@ -84,6 +86,9 @@ impl Checks {
         };
         self.branches.insert(branch.clone(), sent);
         if let Some(target) = target {
+            let counts = &mut self.ledger.counts;
+            counts.own_sockets += u64::from(target.socket.is_some() && double);
+            counts.foretold += u64::from(foretold);
             self.ledger.placed(now, table, target, method == "INVITE")?;
         }
         self.contexts.entry(key).and_modify(|context| context.branches.push(branch));

@@ -1,5 +1,6 @@
 //! What sets and destinations of a world have beyond the plain ones of `setup.rs`: overload control, bounds, sockets, tables to come.
 
+use crate::callee::Reply;
 use crate::clock::{ms, s};
 use crate::reporter::Reporter;
 use crate::rng::Rng;
@@ -55,7 +56,7 @@ pub(crate) fn widen(setup: &mut Setup) {
     if rng.chance(40) {
         members.iter_mut().for_each(|member| member.socket = socket(rng, member));
     }
-    if rng.chance(25) {
+    if rng.chance(if members.iter().any(|member| member.maxload > 0) { 60 } else { 20 }) {
         setup.extras.shape.slow_start = s(rng.between(2, 40));
     }
     for (index, member) in members.iter_mut().enumerate() {
@@ -147,6 +148,29 @@ fn table(rng: &mut Rng, members: &[DestinationSpec], changes: bool) -> Members {
         rng.chance(75).then_some(member)
     };
     members.iter().map(&mut member).collect()
+}
+
+/// Calls that come close together, where there is room for few: they get in each other's way. How many there are.
+pub(crate) fn crowd(world: &mut World, from: usize) -> usize {
+    let mut rng = Rng::new(world.setup.seed ^ 0x6372_6f77);
+    let rng = &mut rng;
+    let bounded = |member: &DestinationSpec| member.maxload > 0 || member.calls_per_second_max > 0;
+    let mut members = world.setup.extras.tables.iter().flatten().flatten();
+    let few = world.setup.extras.shape.overload_control || members.any(bounded);
+    let count = if few && rng.chance(60) { rng.between(10, 40) as usize } else { 0 };
+    let (start, spread) = (rng.below(10_000), rng.between(300, 6000));
+    for number in from..from + count {
+        let plan = world.call(number, ms(start + rng.below(spread)), Reply::Silent);
+        for index in 0..world.setup.hosts.len() {
+            world.callee(index, &plan).reply = match rng.below(3) {
+                0 => Reply::Answer { rings: rng.chance(50), after_ms: rng.below(1500) },
+                1 => Reply::Refuse { code: 486, rings: false, after_ms: rng.below(300) },
+                _ => Reply::Refuse { code: 500, rings: false, after_ms: rng.below(900) },
+            };
+        }
+        world.place(number, plan);
+    }
+    count
 }
 
 /// Plans what operators, probes and destinations do besides calls.

@@ -53,6 +53,31 @@ impl Entry {
     }
 }
 
+/// How often what is judged here came up.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    /// Requests that were kept from a destination in overload.
+    pub(crate) shed: u64,
+    /// Calls that took the last place of a destination.
+    pub(crate) last_places: u64,
+    /// Requests that left by a destination's own socket, which they had not come in on.
+    pub(crate) own_sockets: u64,
+    /// Calls at destinations that a table left out.
+    pub(crate) orphans: u64,
+    /// Requests whose first destination was foretold.
+    pub(crate) foretold: u64,
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.shed += other.shed;
+        self.last_places += other.last_places;
+        self.own_sockets += other.own_sockets;
+        self.orphans += other.orphans;
+        self.foretold += other.foretold;
+    }
+}
+
 /// All of them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
@@ -61,6 +86,7 @@ pub(crate) struct Ledger {
     pub(crate) hosts: HashMap<StateIndex, usize>,
     /// Destinations that report overload, by number.
     pub(crate) reporting: Vec<bool>,
+    pub(crate) counts: Counts,
 }
 
 /// The number of a destination, which is in its duid.
@@ -75,6 +101,9 @@ impl Ledger {
             self.entries.entry(destination.id).or_insert_with(|| Entry::new(destination));
             self.hosts.insert(destination.state, host_of(destination));
         }
+        let load = |destination: &Destination| table.states().load(destination.state);
+        let held: u64 = table.sets().iter().flat_map(|set| &set.destinations).map(load).sum();
+        self.counts.orphans += table.states().total_load() - held;
     }
 
     pub(crate) fn get_mut(&mut self, id: DestinationId) -> Option<&mut Entry> {
@@ -122,6 +151,7 @@ impl Ledger {
         if let Some(most) = entry.calls_max(destination, report.map(|report| report.max_age), now) {
             let load = table.states().load(destination.state);
             ensure(load as f64 <= most, || format!("{uri} has {load} calls, of which it may have {most}"))?;
+            self.counts.last_places += u64::from(load as f64 == most);
         }
         entry.calls.push(now);
         let second = entry.calls.iter().filter(|at| now.saturating_since(**at) < Duration::from_secs(1)).count();
@@ -138,6 +168,7 @@ impl Ledger {
             ensure(is == open, || format!("{} is available: {is}, not {open}", destination.uri))?;
             if destination.overload_control {
                 let seen = states.overload(destination.state, now);
+                self.counts.shed += entry.overload.shed_since(&seen);
                 entry
                     .overload
                     .observe(now, destination.overload, &seen)

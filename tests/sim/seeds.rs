@@ -5,6 +5,7 @@ use crate::caller::CallPlan;
 use crate::clock::{ms, s};
 use crate::dialog::Act;
 use crate::extras::{self, Extras};
+use crate::ledger::Counts;
 use crate::network::{Host, Weather};
 use crate::rng::Rng;
 use crate::setup::{CALLERS, Setup};
@@ -27,6 +28,7 @@ pub(crate) struct Tally {
     pub(crate) keepalives: u64,
     pub(crate) dead: u64,
     pub(crate) quiet_moments: u64,
+    pub(crate) counts: Counts,
 }
 
 /// Runs the world of `seed` to its end; panics when anything is wrong with it.
@@ -47,11 +49,13 @@ pub(crate) fn run(seed: u64) -> Tally {
     }
     vanish(&mut world, seed);
     extras::operate(&mut world);
+    let calls = calls + extras::crowd(&mut world, calls);
     world.run();
     let mut tally = Tally {
         calls: calls as u64,
         judged: world.checks.judged,
         quiet_moments: world.quiet_moments,
+        counts: world.checks.ledger.counts,
         ..Tally::default()
     };
     for proxy in &world.proxies {
