@@ -64,6 +64,10 @@ pub(crate) fn widen(setup: &mut Setup) {
         member.inactive = rng.chance(4);
         (member.cc, member.latency) = (rng.chance(40), ms(rng.pick(&[0, 0, 5, 80])));
         member.weight = if rng.chance(10) { 0 } else { member.weight };
+        if setup.algorithm == Algorithm::Latency {
+            // Ranks come before times: most of one rank, so that times decide.
+            member.priority = rng.pick(&[0, 0, 0, 40, 100]);
+        }
         member.attrs = if rng.chance(70) { format!("n={index};x=\"a b\"") } else { String::new() };
     }
     if rng.chance(25) {
@@ -75,7 +79,8 @@ pub(crate) fn widen(setup: &mut Setup) {
     }
     let publishes = if rng.chance(35) { rng.between(1, 5) } else { 0 };
     setup.table_changes |= publishes > 0;
-    setup.extras.tables = (0..=publishes).map(|_| table(rng, &members, publishes > 0)).collect();
+    let disables = setup.extras.shape.slow_start.is_zero();
+    setup.extras.tables = (0..=publishes).map(|_| table(rng, &members, publishes > 0, disables)).collect();
 }
 
 fn algorithm(rng: &mut Rng) -> Algorithm {
@@ -133,18 +138,20 @@ fn socket(rng: &mut Rng, member: &DestinationSpec) -> Option<OutgoingSocket> {
 }
 
 /// A table of these, some of them changed and some left out.
-fn table(rng: &mut Rng, members: &[DestinationSpec], changes: bool) -> Members {
+fn table(rng: &mut Rng, members: &[DestinationSpec], changes: bool, disables: bool) -> Members {
     let mut member = |member: &DestinationSpec| {
         let mut member = member.clone();
         if !changes {
             return Some(member);
         }
         member.weight = rng.pick(&[0, 1, 2, 10, member.weight]);
-        member.priority = rng.between(0, 6) as i32 - 3;
+        member.priority = rng.pick(&[member.priority, member.priority, 3, -3]);
         member.maxload = if member.maxload > 0 { rng.between(1, 6) as u32 } else { 0 };
         if rng.chance(20) {
             member.socket = socket(rng, &member);
         }
+        // A table leaves no date, which slow start would need.
+        member.disabled = disables && rng.chance(10);
         rng.chance(75).then_some(member)
     };
     members.iter().map(&mut member).collect()

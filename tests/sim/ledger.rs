@@ -11,6 +11,8 @@ use std::collections::HashMap;
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) admin: Admin,
+    /// Whether the last table disables it.
+    disabled: bool,
     pub(crate) health: Health,
     pub(crate) ejected_until: Option<Instant>,
     /// When it last came back; none: it was never away.
@@ -26,6 +28,7 @@ impl Entry {
     fn new(destination: &Destination) -> Self {
         Self {
             admin: Admin::Enabled,
+            disabled: false,
             health: if destination.inactive { Health::Inactive } else { Health::Active },
             ejected_until: None,
             since: None,
@@ -98,7 +101,12 @@ impl Ledger {
     /// A table is published.
     pub(crate) fn publish(&mut self, table: &Table) {
         for destination in table.sets().iter().flat_map(|set| &set.destinations) {
-            self.entries.entry(destination.id).or_insert_with(|| Entry::new(destination));
+            let entry = self.entries.entry(destination.id).or_insert_with(|| Entry::new(destination));
+            if destination.disabled != entry.disabled {
+                // The config has the newer word than the operator.
+                entry.admin = if destination.disabled { Admin::Disabled } else { Admin::Enabled };
+                entry.disabled = destination.disabled;
+            }
             self.hosts.insert(destination.state, host_of(destination));
         }
         let load = |destination: &Destination| table.states().load(destination.state);

@@ -36,6 +36,10 @@ impl World {
             if load != tokens as u64 {
                 self.fail(&format!("drift: destination {host} has load {load} with {tokens} tokens"));
             }
+            // Without transactions no INVITE waits for its first response.
+            if states.pending(*state) > 0 {
+                self.fail(&format!("destination {host} owes {} responses", states.pending(*state)));
+            }
             loads[*host] += tokens;
         }
         if loads.iter().sum::<usize>() != found.len() {
