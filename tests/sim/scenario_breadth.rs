@@ -196,8 +196,8 @@ fn the_fastest_comes_first_by_times_ranks_and_congestion() {
         let mut rng = Rng::new(seed);
         let plain = Setup { seed, algorithm: Algorithm::Latency, ..Setup::calm(4) };
         let member = |index: usize| {
-            let (cc, latency) = (index % 2 == 0, ms(10 * index as u64));
-            let priority = if seed % 2 == 0 { 20 + index as i32 } else { 0 };
+            let (cc, latency) = (index.is_multiple_of(2), ms(10 * index as u64));
+            let priority = if seed.is_multiple_of(2) { 20 + index as i32 } else { 0 };
             Some(DestinationSpec { cc, latency, priority, weight: 1 + index as u32 % 2, ..plain.destination(index) })
         };
         let extras = Extras { tables: vec![(0..4).map(member).collect()], ..Extras::default() };
