@@ -1,5 +1,6 @@
 //! What requests of the proxy's own must be: keepalives within calls, and the BYEs that end a call whose end is dead.
 
+use crate::check_target::Side;
 use crate::checks::{Checks, Verdict, ensure};
 use crate::clock::{T1, TIMEOUT};
 use crate::lines::{all_values, has_to_tag, text};
@@ -52,6 +53,8 @@ impl Checks {
         let uri = text(message.text(message.head.uri));
         let next = routes.first().map_or(uri.as_str(), |route| uri_of(route));
         ensure(address_of(next) == Some(out.destination), || format!("goes to {} and not to {next}", out.destination))?;
+        let side = if caller == 0 { Side::Callee } else { Side::Caller };
+        ensure(self.has_socket(&call_id, side, out), || format!("leaves by {:?}", out.socket))?;
         let is_bye = message.text(message.head.method) == b"BYE";
         if caller == 0 {
             let least = invite.cseq().0 + u32::from(is_bye);

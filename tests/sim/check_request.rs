@@ -5,7 +5,7 @@ use crate::clock::{T1, s};
 use crate::dialog::has_lr;
 use crate::lines::{all_values, first_line, has_to_tag, rest, server_key, stamped, text};
 use crate::message::{address_of, param, sent_by, uri_of};
-use siplane::dispatcher::{SetId, Table};
+use siplane::dispatcher::{Destination, SetId, Table};
 use siplane::proxy::Transmit;
 use siplane::sip::{Message, scan};
 use siplane::time::Instant;
@@ -51,7 +51,9 @@ impl Checks {
                 String::from("retransmitted after the final")
             });
         }
-        self.forwarded(context, out, message, &vias)?;
+        let target = self.target(table, context, out);
+        self.forwarded(table, context, target, out, message, &vias)?;
+        self.offers(&vias[0], target)?;
         if context.is_new {
             self.dispatched(now, table, context, out)?;
         } else if method == "CANCEL" {
@@ -60,10 +62,14 @@ impl Checks {
             ensure(known, || format!("CANCEL goes to {}", out.destination))?;
         } else {
             self.follows_route(context, out)?;
+            self.keeps_its_socket(context, out)?;
         }
+        let double = context.socket != out.socket;
+        let foretold = context.branches.is_empty() && context.firsts.as_ref().is_some_and(|firsts| firsts.len() == 1);
         let sent = Branch {
             context: key.clone(),
             destination: out.destination,
+            target: target.map(|target| target.id),
             socket: out.socket,
             bytes: out.bytes.to_vec(),
             sent_at: now,
@@ -79,16 +85,33 @@ impl Checks {
             cancel: None,
         };
         self.branches.insert(branch.clone(), sent);
+        if let Some(target) = target {
+            let counts = &mut self.ledger.counts;
+            counts.own_sockets += u64::from(target.socket.is_some() && double);
+            counts.foretold += u64::from(foretold);
+            self.ledger.placed(now, table, target, method == "INVITE")?;
+        }
         self.contexts.entry(key).and_modify(|context| context.branches.push(branch));
         Ok(())
     }
 
     /// RFC 3261 §16.6: what may change, and nothing else.
-    fn forwarded(&self, context: &Context, out: &Transmit<'_>, message: &Message<'_>, vias: &[String]) -> Verdict {
+    fn forwarded(
+        &self,
+        table: &Table,
+        context: &Context,
+        target: Option<&Destination>,
+        out: &Transmit<'_>,
+        message: &Message<'_>,
+        vias: &[String],
+    ) -> Verdict {
         let received = scan(&context.bytes);
-        let same = first_line(&received) == first_line(message);
-        ensure(same, || format!("request line {} was {}", text(first_line(message)), text(first_line(&received))))?;
-        let (was, is) = (rest(&received, &CHANGED), rest(message, &CHANGED));
+        let line = self.first_line_for(table, context, target);
+        ensure(line == first_line(message), || {
+            format!("request line {}, not {}", text(first_line(message)), text(&line))
+        })?;
+        let was = [self.lines_for(table, target), rest(&received, &CHANGED)].concat();
+        let is = rest(message, &CHANGED);
         ensure(was == is, || format!("headers or body changed:\n{}\nwas\n{}", text(&is), text(&was)))?;
         let mut expected = all_values(&received, "via");
         expected[0] = stamped(&expected[0], context.source);
@@ -155,6 +178,9 @@ impl Checks {
         let target = targets.into_iter().find(|destination| destination.address == out.destination);
         let target = target.ok_or_else(|| format!("{} is not in the set", out.destination))?;
         ensure(table.states().is_available(target.state), || format!("{} is not available", out.destination))?;
+        self.leaves_by(context, target, out)?;
+        self.last_resort_waits(table, context, target)?;
+        self.comes_first(context, target)?;
         let earlier: Vec<_> = context.branches.iter().map(|branch| &self.branches[branch]).collect();
         let of_set = |branch: &&&Branch| {
             let set = table.set(target.set).into_iter().flat_map(|set| &set.destinations);

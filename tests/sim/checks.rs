@@ -6,10 +6,11 @@
 
 use crate::check_own::Own;
 use crate::clock::{T1, TIMEOUT};
+use crate::ledger::Ledger;
 use crate::lines::{all_values, cseq_method, has_to_tag, popped, read, server_key, text};
 use crate::message::reply_address;
 use core::time::Duration;
-use siplane::dispatcher::{Algorithm, Set, SetSpec, Table};
+use siplane::dispatcher::{Algorithm, Destination, DestinationId, Set, SetSpec, Table};
 use siplane::proxy::{Listen, SocketId, Transmit};
 use siplane::sip::{Start, scan};
 use siplane::time::Instant;
@@ -35,6 +36,8 @@ pub(crate) struct Context {
     pub(crate) available: usize,
     /// Those of the first set among them.
     pub(crate) available_first: usize,
+    /// Those of whom one has to get it first, where the algorithm says who.
+    pub(crate) firsts: Option<Vec<DestinationId>>,
     /// Branch values of what was forwarded for it.
     pub(crate) branches: Vec<String>,
     /// Responses received on its branches, without their top Via.
@@ -63,6 +66,8 @@ impl Context {
 pub(crate) struct Branch {
     pub(crate) context: String,
     pub(crate) destination: SocketAddr,
+    /// What the dispatcher chose; none within a dialog.
+    pub(crate) target: Option<DestinationId>,
     pub(crate) socket: SocketId,
     pub(crate) bytes: Vec<u8>,
     pub(crate) sent_at: Instant,
@@ -80,6 +85,12 @@ pub(crate) struct Branch {
 }
 
 impl Branch {
+    /// Whether its client transaction is surely there.
+    fn surely_lives(&self, now: Instant) -> bool {
+        let undecided = self.final_code.is_none() && self.cancel.is_none() && !self.failed_to_send;
+        undecided && now.saturating_since(self.sent_at) < TIMEOUT - T1
+    }
+
     /// Whether this response must be acknowledged at once: a 300-699 to an INVITE whose client transaction surely
     /// lives.
     fn wants_ack(&self, now: Instant, method: &str, status: u16) -> bool {
@@ -107,6 +118,7 @@ pub(crate) struct Checks {
     /// Whether the proxy sends requests of its own, and those that it sent, by branch.
     pub(crate) keeps_alive: bool,
     pub(crate) own: HashMap<String, Own>,
+    pub(crate) ledger: Ledger,
     /// Datagrams judged.
     pub(crate) judged: u64,
 }
@@ -131,6 +143,7 @@ impl Checks {
             owes_ack: None,
             keeps_alive,
             own: HashMap::new(),
+            ledger: Ledger::default(),
             judged: 0,
         }
     }
@@ -140,7 +153,7 @@ impl Checks {
         self.cause = None;
         match scan(bytes).head.start {
             Start::Request(_) => self.request_received(now, table, source, socket, bytes),
-            Start::Response(status) => self.response_received(now, status.code(), bytes),
+            Start::Response(status) => self.response_received(now, table, status.code(), bytes),
             Start::Noise => {}
         }
     }
@@ -170,8 +183,9 @@ impl Checks {
             paths: vec![reply_to],
             at: now,
             first_at: self.contexts.get(&key).map_or(now, |known| known.first_at),
-            available: available(table.sets(), table, self.set.failover_limit),
-            available_first: available(&table.sets()[..1], table, self.set.failover_limit),
+            available: self.available(table.sets(), table),
+            available_first: self.available(&table.sets()[..1], table),
+            firsts: self.firsts(now, table),
             branches: Vec::new(),
             responses: HashSet::new(),
             cancelled: false,
@@ -183,7 +197,7 @@ impl Checks {
         self.contexts.insert(key, context);
     }
 
-    fn response_received(&mut self, now: Instant, status: u16, bytes: &[u8]) {
+    fn response_received(&mut self, now: Instant, table: &Table, status: u16, bytes: &[u8]) {
         let message = scan(bytes);
         let Ok(via) = message.top_via() else { return };
         self.own_answered(&text(via.branch.of(bytes)), status);
@@ -191,6 +205,13 @@ impl Checks {
         let Some(context) = self.contexts.get_mut(&branch.context) else { return };
         if cseq_method(&message) != context.method {
             return;
+        }
+        // A report is for a destination that is still there.
+        if let Some(target) = branch.target.and_then(|id| table.destination(id))
+            && let Some(entry) = self.ledger.get_mut(target.id)
+        {
+            let via = all_values(&message, "via").swap_remove(0);
+            entry.overload.heard(now, &via, target.overload, branch.surely_lives(now));
         }
         branch.heard_at.get_or_insert(now);
         if status < 200 {
@@ -282,11 +303,20 @@ impl Checks {
         let cancelled = branch.cancel.as_ref().is_some_and(|cancel| now.saturating_since(cancel.0) >= TIMEOUT);
         branch.failed_to_send || branch.final_code.is_some() || cancelled || waited >= limit
     }
-}
 
-/// Destinations of these sets that may get new requests, of each set at most `limit`.
-fn available(sets: &[Set], table: &Table, limit: usize) -> usize {
-    let open =
-        |set: &Set| set.destinations.iter().filter(|it| table.states().is_available(it.state)).count().min(limit);
-    sets.iter().map(open).sum()
+    /// Destinations of these sets that a new request tries before it fails, at least: those that are open, of each set as many as its
+    /// limit admits; who may have no room counts as one that has none.
+    fn available(&self, sets: &[Set], table: &Table) -> usize {
+        let open = |set: &Set| {
+            let of = |last_resort: bool| {
+                let is_open = |it: &&Destination| table.states().is_available(it.state);
+                set.destinations.iter().filter(is_open).filter(|it| it.last_resort == last_resort).collect::<Vec<_>>()
+            };
+            let regular = of(false);
+            let open = if regular.is_empty() { of(true) } else { regular };
+            let limited = open.iter().filter(|destination| self.ledger.is_limited(table, destination)).count();
+            open.len().min(self.set.failover_limit).saturating_sub(limited)
+        };
+        sets.iter().map(open).sum()
+    }
 }

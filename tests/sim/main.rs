@@ -9,17 +9,24 @@
 mod agent;
 mod callee;
 mod caller;
+mod check_order;
+mod check_overload;
 mod check_own;
 mod check_request;
 mod check_response;
+mod check_target;
 mod checks;
 mod clock;
 mod dialog;
+mod extras;
+mod ledger;
 mod lines;
 mod message;
 mod model;
 mod network;
+mod reporter;
 mod rng;
+mod scenario_breadth;
 mod scenario_calls;
 mod scenario_failover;
 mod scenario_keepalive;
@@ -29,6 +36,7 @@ mod trace;
 mod transaction;
 mod world;
 
+use ledger::Counts;
 use seeds::Tally;
 use std::panic::catch_unwind;
 
@@ -58,6 +66,7 @@ fn random_worlds_keep_every_rule_and_lose_no_call() {
         all.keepalives += tally.keepalives;
         all.dead += tally.dead;
         all.quiet_moments += tally.quiet_moments;
+        all.counts.add(&tally.counts);
     }
     println!("{all:?}");
     assert!(failed.is_empty(), "these seeds failed, see above: {failed:?}");
@@ -66,5 +75,7 @@ fn random_worlds_keep_every_rule_and_lose_no_call() {
         assert!(all.answered > all.calls / 4 && all.failovers > all.calls / 10, "{all:?}");
         assert!(all.keepalives > 500 && all.dead > 10, "{all:?}");
         assert!(all.timer_c > 0 && all.fallbacks > 100 && all.forks > 500 && all.quiet_moments > 20, "{all:?}");
+        let Counts { shed, last_places, own_sockets, orphans, foretold } = all.counts;
+        assert!([shed, last_places, own_sockets, orphans, foretold].iter().all(|count| *count > 100), "{all:?}");
     }
 }

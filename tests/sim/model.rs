@@ -8,35 +8,40 @@ use crate::clock::TIMEOUT;
 use crate::dialog::{Dialog, Life};
 use crate::setup::CALLERS;
 use crate::world::World;
-use siplane::dispatcher::{Destination, leaked_tokens};
+use siplane::dispatcher::leaked_tokens;
 use siplane::proxy::{Proxy, Stats};
 use std::collections::HashSet;
 
 impl World {
     /// After every step: what the shards say that they hold of load is the load.
     pub(crate) fn check_drift(&self) {
-        let table = &self.policy.table;
-        let destinations = table.sets().iter().flat_map(|set| &set.destinations);
-        let load: u64 = destinations.map(|destination| table.states().load(destination.state)).sum();
+        // Also the load of destinations that the table has no more.
+        let states = self.policy.table.states();
+        let load: u64 = self.checks.ledger.hosts.keys().map(|state| states.load(*state)).sum();
         let tokens: usize = self.proxies.iter().map(Proxy::tokens).sum();
         if load != tokens as u64 {
             self.fail(&format!("drift: load {load} with {tokens} tokens"));
         }
     }
 
-    /// The tokens that are found are those that were counted, and the load of their destination; gives the load of each.
+    /// The tokens that are found are those that were counted, and the load of their destination, in the table or not; gives the load
+    /// of each host.
     fn check_tokens(&self) -> Vec<usize> {
         let found: Vec<_> = self.proxies.iter().flat_map(Proxy::live_tokens).collect();
-        let table = &self.policy.table;
-        let at = |destination: &Destination| {
-            let tokens = found.iter().filter(|token| **token == destination.state).count();
-            let load = table.states().load(destination.state);
+        let states = self.policy.table.states();
+        let mut loads = vec![0; self.setup.hosts.len()];
+        for (state, host) in &self.checks.ledger.hosts {
+            let tokens = found.iter().filter(|token| *token == state).count();
+            let load = states.load(*state);
             if load != tokens as u64 {
-                self.fail(&format!("drift: {} has load {load} with {tokens} tokens", destination.uri));
+                self.fail(&format!("drift: destination {host} has load {load} with {tokens} tokens"));
             }
-            tokens
-        };
-        let loads: Vec<_> = table.sets().iter().flat_map(|set| &set.destinations).map(at).collect();
+            // Without transactions no INVITE waits for its first response.
+            if states.pending(*state) > 0 {
+                self.fail(&format!("destination {host} owes {} responses", states.pending(*state)));
+            }
+            loads[*host] += tokens;
+        }
         if loads.iter().sum::<usize>() != found.len() {
             self.fail("tokens of unknown destinations");
         }
@@ -115,12 +120,13 @@ impl World {
     fn check_context(&self, context: &Context) -> Result<(), String> {
         let answered = context.success_sent || context.final_sent.is_some();
         match context.method.as_str() {
-            "ACK" => return Ok(()),
+            "ACK" => return self.checks.goes_on(context),
             "INVITE" | "CANCEL" => {
                 ensure(answered, || format!("{} of {} was never answered", context.method, context.call_id))?
             }
             _ => {}
         }
+        self.checks.goes_on(context)?;
         for branch in
             context.branches.iter().filter(|_| context.method == "INVITE").map(|branch| &self.checks.branches[branch])
         {

@@ -4,6 +4,8 @@ use crate::callee::Reply;
 use crate::caller::CallPlan;
 use crate::clock::{ms, s};
 use crate::dialog::Act;
+use crate::extras::{self, Extras};
+use crate::ledger::Counts;
 use crate::network::{Host, Weather};
 use crate::rng::Rng;
 use crate::setup::{CALLERS, Setup};
@@ -26,12 +28,15 @@ pub(crate) struct Tally {
     pub(crate) keepalives: u64,
     pub(crate) dead: u64,
     pub(crate) quiet_moments: u64,
+    pub(crate) counts: Counts,
 }
 
 /// Runs the world of `seed` to its end; panics when anything is wrong with it.
 pub(crate) fn run(seed: u64) -> Tally {
     let mut rng = Rng::new(seed);
-    let mut world = World::new(setup(seed, &mut rng));
+    let mut setup = setup(seed, &mut rng);
+    extras::widen(&mut setup);
+    let mut world = World::new(setup);
     let calls = rng.between(5, 40) as usize;
     for number in 0..calls {
         place(&mut world, &mut rng, number);
@@ -43,11 +48,14 @@ pub(crate) fn run(seed: u64) -> Tally {
         outage(&mut world, &mut rng);
     }
     vanish(&mut world, seed);
+    extras::operate(&mut world);
+    let calls = calls + extras::crowd(&mut world, calls);
     world.run();
     let mut tally = Tally {
         calls: calls as u64,
         judged: world.checks.judged,
         quiet_moments: world.quiet_moments,
+        counts: world.checks.ledger.counts,
         ..Tally::default()
     };
     for proxy in &world.proxies {
@@ -91,6 +99,7 @@ fn setup(seed: u64, rng: &mut Rng) -> Setup {
         more_failover_codes: if rng.chance(25) { vec![486, 603] } else { Vec::new() },
         table_changes: rng.chance(30),
         keepalive: keepalive(seed),
+        extras: Extras::default(),
     }
 }
 

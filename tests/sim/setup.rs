@@ -2,6 +2,7 @@
 
 use crate::agent::Agent;
 use crate::clock::s;
+use crate::extras::Extras;
 use crate::network::{Host, Weather};
 use core::time::Duration;
 use siplane::dispatcher::{Algorithm, DestinationSpec, Exhausted, FailoverCodes, SetId, SetSpec};
@@ -35,6 +36,7 @@ pub(crate) struct Setup {
     pub(crate) keepalive: Keepalive,
     /// Destinations from this one on are in a second set, the fallback of the first.
     pub(crate) fallback_from: Option<usize>,
+    pub(crate) extras: Extras,
 }
 
 impl Setup {
@@ -55,6 +57,7 @@ impl Setup {
             table_changes: false,
             keepalive: Keepalive::default(),
             fallback_from: None,
+            extras: Extras::default(),
         }
     }
 
@@ -73,31 +76,50 @@ impl Setup {
         }
     }
 
+    /// The first set with all destinations that it ever has.
     pub(crate) fn set(&self) -> SetSpec {
         let mut failover_codes = FailoverCodes::standard();
         self.more_failover_codes.iter().for_each(|code| failover_codes.insert(*code));
         SetSpec {
             name: String::from("all"),
-            destinations: (0..self.hosts.len()).map(|index| self.destination(index)).collect(),
+            algorithm: self.algorithm,
+            destinations: (0..self.first_hosts()).map(|index| self.destination(index)).collect(),
             failover_codes,
             failover_limit: self.failover_limit,
             branches_max: self.branches_max,
             answer_timeout: self.answer_timeout,
             exhausted: self.exhausted,
             retry_after_s: 5,
-            ..SetSpec::new(SetId(1), self.algorithm, Vec::new())
+            ..self.extras.shape.clone()
         }
     }
 
-    /// All sets of the table.
-    pub(crate) fn sets(&self) -> Vec<SetSpec> {
-        let mut first = self.set();
-        let Some(from) = self.fallback_from else { return vec![first] };
-        let destinations = first.destinations.split_off(from);
+    /// All sets of the table with this number.
+    pub(crate) fn sets(&self, table: usize) -> Vec<SetSpec> {
+        let plain = || (0..self.hosts.len()).map(|index| Some(self.destination(index))).collect();
+        let mut members = self.extras.tables.get(table).cloned().unwrap_or_else(plain);
+        let others = members.split_off(self.first_hosts());
+        let mut first = SetSpec { destinations: members.into_iter().flatten().collect(), ..self.set() };
+        if self.fallback_from.is_none() {
+            return vec![first];
+        }
         first.fallback = Some(SetId(2));
-        let second =
+        let destinations = others.into_iter().flatten().collect();
+        let mut second =
             SetSpec { id: SetId(2), name: String::from("more"), destinations, fallback: None, ..first.clone() };
+        if self.extras.second_uncontrolled {
+            second.overload_control = false;
+            second.algorithm = match first.algorithm {
+                Algorithm::RoundRobinOverload => Algorithm::RoundRobin,
+                algorithm => algorithm,
+            };
+        }
         vec![first, second]
+    }
+
+    /// Destinations of the first set.
+    fn first_hosts(&self) -> usize {
+        self.fallback_from.unwrap_or(self.hosts.len())
     }
 
     /// Callers first, then destinations.
@@ -121,7 +143,8 @@ impl Setup {
         }
     }
 
-    fn destination(&self, index: usize) -> DestinationSpec {
+    /// Destination `index` of a plain world.
+    pub(crate) fn destination(&self, index: usize) -> DestinationSpec {
         let address = self.address(index, 5060);
         DestinationSpec {
             duid: format!("d{index}"),

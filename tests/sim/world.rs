@@ -6,11 +6,12 @@ use crate::caller::{Call, CallPlan};
 use crate::checks::Checks;
 use crate::clock::{TIMEOUT, s, sooner};
 use crate::dialog::Act;
+use crate::ledger::host_of;
 use crate::network::{Arrival, Host, Network, Packet};
 use crate::setup::{CALLERS, Setup};
 use crate::trace::Trace;
 use core::time::Duration;
-use siplane::dispatcher::{Admin, SetId, Table};
+use siplane::dispatcher::{Admin, Cause, Health, Reason, Report, SetId, Table, Why};
 use siplane::proxy::{Datagram, Outbox, Policy, Proxy, ShardId, SocketId, owner_of};
 use siplane::sip::find_call_id;
 use siplane::time::Instant;
@@ -27,6 +28,18 @@ pub(crate) enum Operation {
     Admin(usize, Admin),
     /// Publishes the table anew.
     Reload,
+    /// Publishes the table with this number.
+    Publish(usize),
+    /// Probes find this of a destination.
+    Judge(usize, Health),
+    /// Calls show that a destination is bad for so long.
+    Eject(usize, Duration),
+    /// The time of an ejection is over.
+    Readmit(usize),
+    /// A destination answers a probe after this.
+    Probed(usize, Duration),
+    /// A destination reports its load.
+    Reported(usize, Report),
     /// A destination's host is gone, and with it all that it knew.
     Vanish(usize),
     /// A caller's host takes packets like this from now on.
@@ -55,11 +68,14 @@ pub(crate) struct World {
     wakes: Vec<Option<Instant>>,
     out: Outbox,
     steps_here: u64,
+    /// The number of the table that is published.
+    table: usize,
 }
 
 impl World {
     pub(crate) fn new(setup: Setup) -> Self {
-        let (settings, sets, agents) = (setup.settings(), setup.sets(), setup.agents());
+        let (settings, agents) = (setup.settings(), setup.agents());
+        let table = Table::build(setup.sets(0), None).expect("good sets");
         let start = Instant::from_nanos(0);
         let shard = |index| ShardId { index, count: setup.shards };
         let mut network = Network::new(setup.weather, setup.seed ^ 0x6e65_7477);
@@ -67,15 +83,15 @@ impl World {
             network.set_host(setup.address(index, 0).ip(), *host);
         }
         let addresses = |(index, agent): (usize, &Agent)| [(agent.address(), index), (agent.second, index)];
+        let keeps_alive = !setup.keepalive.interval.is_zero();
+        let mut checks = Checks::new(settings.listen.clone(), setup.set(), setup.table_changes, keeps_alive);
+        checks.ledger.reporting = setup.extras.reporters.iter().map(|it| !it.phases.is_empty()).collect();
+        checks.ledger.publish(&table);
         Self {
-            checks: Checks::new(
-                settings.listen.clone(),
-                sets[0].clone(),
-                setup.table_changes,
-                !setup.keepalive.interval.is_zero(),
-            ),
+            checks,
             proxies: (0..setup.shards).map(|n| Proxy::new(settings.clone(), shard(n), setup.seed, start)).collect(),
-            policy: policy(Table::build(sets, None).expect("a good set")),
+            policy: policy(table),
+            table: 0,
             addresses: agents.iter().enumerate().flat_map(addresses).collect(),
             wakes: vec![None; agents.len()],
             agents,
@@ -182,6 +198,9 @@ impl World {
         } else {
             self.timers();
         }
+        if let Err(why) = self.checks.ledger.observe(self.now, &self.policy.table) {
+            self.fail(&why);
+        }
         self.check_drift();
         self.check_quiet();
     }
@@ -239,12 +258,6 @@ impl World {
 
     fn operate(&mut self, operation: Operation) {
         match operation {
-            Operation::Admin(index, admin) => {
-                let table = &self.policy.table;
-                let mut destinations = table.sets().iter().flat_map(|set| &set.destinations);
-                let state = destinations.nth(index).expect("a destination").state;
-                table.states().set_admin(state, admin, self.now);
-            }
             Operation::Caller(index, host) => {
                 self.outage = true;
                 self.network.set_host(self.agents[index].address().ip(), host);
@@ -255,15 +268,65 @@ impl World {
                 self.agents[CALLERS + index].vanish();
                 self.wakes[CALLERS + index] = None;
             }
-            Operation::Reload => {
-                let table = Table::build(self.setup.sets(), Some(&self.policy.table)).expect("a good set");
-                self.policy = policy(table);
+            Operation::Reload => self.publish(self.table),
+            Operation::Publish(table) => self.publish(table),
+            Operation::Admin(index, _)
+            | Operation::Judge(index, _)
+            | Operation::Eject(index, _)
+            | Operation::Readmit(index)
+            | Operation::Probed(index, _)
+            | Operation::Reported(index, _) => self.tell(index, operation),
+        }
+    }
+
+    fn publish(&mut self, table: usize) {
+        self.table = table;
+        let table = Table::build(self.setup.sets(table), Some(&self.policy.table)).expect("good sets");
+        self.policy = policy(table);
+        self.checks.ledger.publish(&self.policy.table);
+    }
+
+    /// Tells the dispatcher about a destination that the table has.
+    fn tell(&mut self, index: usize, operation: Operation) {
+        let Self { checks: Checks { ledger, .. }, policy, now, .. } = self;
+        let mut all = policy.table.sets().iter().flat_map(|set| &set.destinations);
+        let Some(destination) = all.find(|destination| host_of(destination) == index) else { return };
+        let (states, state, id, now) = (policy.table.states(), destination.state, destination.id, *now);
+        match operation {
+            Operation::Admin(_, admin) => {
+                states.set_admin(state, admin, now);
+                ledger.change(id, now, |entry| entry.admin = admin);
             }
+            Operation::Judge(_, health) => {
+                states.judge(state, health, Why::new(Cause::Probe, Reason::Said), now);
+                ledger.change(id, now, |entry| entry.health = health);
+            }
+            Operation::Eject(_, lasts) => {
+                states.eject(state, now + lasts, Reason::Timeouts(5), now);
+                ledger.change(id, now, |entry| entry.ejected_until = Some(now + lasts));
+            }
+            Operation::Readmit(_) => {
+                states.readmit(state, now);
+                ledger.change(id, now, |entry| entry.ejected_until = entry.ejected_until.filter(|until| *until > now));
+            }
+            Operation::Probed(_, latency) => {
+                states.note_probe_answer(state, latency, 200, 100);
+                states.publish_congestion();
+            }
+            Operation::Reported(_, report) => {
+                states.report_load(state, report, now);
+                ledger.change(id, now, |entry| entry.capacity = report.capacity.map(|capacity| (now, capacity)));
+            }
+            _ => {}
         }
     }
 
     fn after_agent(&mut self, index: usize) {
-        for packet in self.agents[index].layer.out.drain(..) {
+        let reporter = index.checked_sub(CALLERS).and_then(|index| self.setup.extras.reporters.get(index));
+        for mut packet in self.agents[index].layer.out.drain(..) {
+            if let Some(reporter) = reporter {
+                packet.bytes = reporter.write(self.now, packet.bytes);
+            }
             self.network.send(self.now, packet);
         }
         self.wakes[index] = self.agents[index].poll_timeout();
