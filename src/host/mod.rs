@@ -48,7 +48,7 @@ pub struct Plan {
     pub send_buffer_bytes: u64,
     /// What the longest classic steering program takes of `net.core.optmem_max`, bytes.
     pub steering_bytes: u64,
-    /// Locked memory without which no shard starts, bytes.
+    /// Locked memory without which no executor begins, bytes.
     pub locked_bytes_min: u64,
     /// Locked memory of each shard, bytes.
     pub locked_bytes_per_shard: u64,

@@ -35,7 +35,9 @@ fn memlock(root: &Root, plan: &Plan) -> Option<Finding> {
     let (bytes, shards) = (locked_bytes(root)?, plan.shards.len());
     let found = format!("{} for {shards} shards", shown(bytes));
     Some(match bytes {
-        _ if bytes < plan.locked_bytes_min => Finding::warn("memlock", found, "no shard starts", memlock_cure(plan)),
+        _ if bytes < plan.locked_bytes_min => {
+            Finding::warn("memlock", found, "no executor begins, and shards are plain threads", memlock_cure(plan))
+        }
         _ if bytes < wanted(plan) => {
             let why =
                 format!("{} are asked for, and an executor goes without what it does not get", shown(wanted(plan)));

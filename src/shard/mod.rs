@@ -38,6 +38,7 @@ mod ring;
 mod socket;
 mod start;
 mod steering;
+mod thread;
 mod trial;
 mod turn;
 mod work;

@@ -1,4 +1,4 @@
-//! Starting the shards: one pinned executor with one task each.
+//! Starting the shards: one pinned thread each.
 
 use super::birth::on_core;
 use super::clock;
@@ -10,18 +10,15 @@ use super::pace::Waiting;
 use super::probe::ProbeSink;
 use super::ring::Ring;
 use super::socket::ShardSockets;
+use super::thread::{Thread, try_executor};
 use super::turn::{Shard, Shared};
 use crate::proxy::{Policy, Proxy, Settings, ShardId};
 use arc_swap::ArcSwap;
 use core::fmt;
-use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
-
-/// Registered I/O memory of an executor, bytes: no task of ours uses it, and memlock is 8 MiB on stock systems.
-pub(super) const EXECUTOR_IO_MEMORY_BYTES: usize = 64 << 10;
 
 /// On which core each shard runs.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -99,7 +96,7 @@ pub struct ShardHandle {
     index: u32,
     engine: EngineKind,
     counters: Arc<ShardCounters>,
-    thread: ExecutorJoinHandle<()>,
+    thread: Thread<()>,
 }
 
 impl ShardHandle {
@@ -126,7 +123,7 @@ impl ShardHandle {
     /// # Errors
     /// When its thread ended otherwise.
     pub fn join(self) -> Result<(), StartError> {
-        self.thread.join().map_err(|error| StartError::Executor { shard: self.index, error: error.to_string() })
+        self.thread.join().map_err(|error| StartError::Executor { shard: self.index, error })
     }
 }
 
@@ -151,11 +148,11 @@ pub enum StartError {
         /// Why not.
         error: io::Error,
     },
-    /// The executor of this shard: its core does not exist, or the kernel refuses io_uring.
+    /// The thread of this shard: its core does not exist, or there can be no more threads.
     Executor {
         /// Which shard.
         shard: u32,
-        /// What the executor says.
+        /// Why not.
         error: String,
     },
 }
@@ -168,7 +165,7 @@ impl fmt::Display for StartError {
             }
             Self::System(error) => write!(f, "cannot start the shards: {error}"),
             Self::Engine { shard, error } => write!(f, "shard {shard} cannot have an io_uring: {error}"),
-            Self::Executor { shard, error } => write!(f, "executor of shard {shard}: {error}"),
+            Self::Executor { shard, error } => write!(f, "thread of shard {shard}: {error}"),
         }
     }
 }
@@ -184,12 +181,13 @@ pub fn start(plan: &ShardsPlan, input: ShardsInput) -> Result<Vec<ShardHandle>, 
     let ShardsInput { settings, policy, sockets, probe_answers, lifecycle, engine, waiting } = input;
     let inboxes = inboxes(&plan.cores).map_err(StartError::System)?;
     let shared = Shared { policy, inboxes, probe_answers, lifecycle };
+    let has_executor = has_executor(engine)?;
     let count = sockets.len() as u32;
     let mut running = Vec::with_capacity(sockets.len());
     for ((index, sockets), core) in (0..count).zip(sockets).zip(&plan.cores) {
         let id = ShardId { index, count };
         let settings = settings.clone();
-        let birth = Birth { id, settings, sockets, engine, waiting, shared: shared.clone() };
+        let birth = Birth { id, settings, sockets, engine, waiting, has_executor, shared: shared.clone() };
         match on_core(*core, || start_one(*core, birth)).map_err(StartError::System).flatten() {
             Ok(handle) => running.push(handle),
             Err(error) => {
@@ -224,37 +222,46 @@ struct Birth {
     sockets: ShardSockets,
     engine: EngineChoice,
     waiting: Waiting,
+    has_executor: bool,
     shared: Shared,
 }
 
+/// Where io_uring is forbidden shards begin without an executor, unless the config insists on a ring.
+fn has_executor(engine: EngineChoice) -> Result<bool, StartError> {
+    match try_executor() {
+        Ok(()) => Ok(true),
+        Err(error) if engine == EngineChoice::Only(EngineKind::IoUring) => {
+            Err(StartError::Engine { shard: 0, error: io::Error::other(error) })
+        }
+        Err(error) => {
+            tracing::warn!(%error, "no executor: shards run in plain threads");
+            Ok(false)
+        }
+    }
+}
+
 fn start_one(core: usize, birth: Birth) -> Result<ShardHandle, StartError> {
-    let index = birth.id.index;
-    let failed = |error: glommio::GlommioError<()>| StartError::Executor { shard: index, error: error.to_string() };
+    let (index, birth_has_executor) = (birth.id.index, birth.has_executor);
+    let failed = |error: String| StartError::Executor { shard: index, error };
     let seed = clock::seed().map_err(StartError::System)?;
     let counters = Arc::new(ShardCounters::default());
     let published = Arc::clone(&counters);
     let (runs, is_running) = sync_channel(1);
-    let builder = executor(core, &format!("shard-{index}"));
-    let thread = builder.spawn(move || run(seed, birth, published, runs)).map_err(failed)?;
+    let work = move || run(seed, birth, published, &runs);
+    let thread = Thread::spawn(birth_has_executor, core, &format!("shard-{index}"), work);
+    let thread = thread.map_err(|error| failed(error.to_string()))?;
     match is_running.recv() {
         Ok(Ok(engine)) => Ok(ShardHandle { index, engine, counters, thread }),
         Ok(Err(error)) => Err(StartError::Engine { shard: index, error }),
         // The thread ended before its task began: joining says why.
-        Err(_) => Err(failed(thread.join().err().unwrap_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe).into()))),
+        Err(_) => Err(failed(thread.join().err().unwrap_or_else(|| String::from("ended before it began")))),
     }
 }
 
-/// An executor for this core.
-pub(super) fn executor(core: usize, name: &str) -> LocalExecutorBuilder {
-    LocalExecutorBuilder::new(Placement::Fixed(core))
-        .name(name)
-        .io_memory(EXECUTOR_IO_MEMORY_BYTES)
-}
-
-/// The one task of a shard's executor. All memory of the shard (tables, outboxes, receive buffers, the ring) is first touched here or
+/// The one task of a shard's thread. All memory of the shard (tables, outboxes, receive buffers, the ring) is first touched here or
 /// later by the same thread, on its own core: where memory has nodes, the kernel takes it from the core's. See [`super::birth`].
-async fn run(seed: u64, birth: Birth, counters: Arc<ShardCounters>, runs: SyncSender<io::Result<EngineKind>>) {
-    let Birth { id, settings, sockets, engine, waiting, shared } = birth;
+fn run(seed: u64, birth: Birth, counters: Arc<ShardCounters>, runs: &SyncSender<io::Result<EngineKind>>) {
+    let Birth { id, settings, sockets, engine, waiting, shared, .. } = birth;
     name_thread(id.index);
     wake_on_time();
     let proxy = Proxy::new(settings, id, seed, clock::now());

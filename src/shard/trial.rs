@@ -5,17 +5,18 @@
 use super::birth::on_core;
 use super::handoff::Inbox;
 use super::socket::{ShardSockets, open_all};
-use super::start::{Chosen, EngineChoice, EngineKind, choose, executor};
+use super::start::{Chosen, EngineChoice, EngineKind, choose};
 use super::steering::{Steering, SteeringWish, steer};
+use super::thread::{self, Thread, try_executor};
 use crate::proxy::{Listen, Transport};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd;
 
-/// Locked memory below which the executor refuses to begin, bytes.
+/// Locked memory below which an executor refuses to begin, bytes; shards are then plain threads.
 pub const LOCKED_BYTES_MIN: u64 = 512 << 10;
 /// Locked memory of one shard, bytes: what its executor registers with each of its three rings.
-pub const LOCKED_BYTES_PER_SHARD: u64 = 3 * super::start::EXECUTOR_IO_MEMORY_BYTES as u64;
+pub const LOCKED_BYTES_PER_SHARD: u64 = 3 * thread::EXECUTOR_IO_MEMORY_BYTES as u64;
 /// What `net.core.optmem_max` must be for the longest classic steering program, bytes: the kernel translates each instruction to several.
 /// Newer kernels have it by default.
 pub const STEERING_BYTES: u64 = 128 << 10;
@@ -60,23 +61,21 @@ fn loopback(shards: usize) -> io::Result<Vec<ShardSockets>> {
     open_all(&[listen], shards).map_err(|error| io::Error::other(error.to_string()))
 }
 
-/// As a shard begins: an executor on its core, and in it the engine.
+/// As a shard begins: a thread on its core, and in it the engine.
 fn try_engine(core: usize, engine: EngineChoice) -> io::Result<Result<(EngineKind, bool), String>> {
     let inbox = Inbox::new(1)?;
     let bell = inbox.as_fd().try_clone_to_owned()?;
     let sockets = loopback(1)?.remove(0);
     let began = on_core(core, || {
-        executor(core, "trial").spawn(move || async move {
+        Thread::spawn(try_executor().is_ok(), core, "trial", move || {
             choose(engine, sockets, bell.as_fd()).map(|chosen| match chosen {
                 Chosen::Ring(ring) => (EngineKind::IoUring, ring.can_gather()),
                 Chosen::Mmsg(_) => (EngineKind::Mmsg, true),
             })
         })
     })?;
-    Ok(match began.and_then(|thread| thread.join()) {
-        Ok(chosen) => chosen.map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    })
+    let chosen = began.map_err(|error| error.to_string()).and_then(Thread::join);
+    Ok(chosen.and_then(|chosen| chosen.map_err(|error| error.to_string())))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! 300 calls from one source port (one trunk) and 300 from 100, with 1, 2, 4 and 8 shards: every call must go by the book,
 //! without one retransmission, in exactly equal shares; then SIGTERM must end the process in time, with status 0.
 
+mod forbidden;
 mod probing;
 mod program;
 mod reporting;

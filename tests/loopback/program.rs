@@ -23,6 +23,15 @@ pub struct Siplane {
 impl Siplane {
     /// Starts it with what `config` says for its address, a free port of `host`.
     pub fn start(host: SocketAddr, config: impl FnOnce(SocketAddr) -> String) -> Self {
+        Self::start_as(host, config, |_| {})
+    }
+
+    /// The same, of a process that `prepare` has changed.
+    pub fn start_as(
+        host: SocketAddr,
+        config: impl FnOnce(SocketAddr) -> String,
+        prepare: impl FnOnce(&mut Command),
+    ) -> Self {
         let address = UdpSocket::bind(host).unwrap().local_addr().unwrap();
         let name = format!("loopback-{address}-{}", std::process::id());
         let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -32,6 +41,7 @@ impl Siplane {
         let log = fs::File::create(directory.join("log")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_siplane"));
         command.args(["run", "--config"]).arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        prepare(&mut command);
         let mut siplane = Self { child: command.spawn().unwrap(), address, directory };
         let ready = is_ready(address, READY_WITHIN);
         assert!(ready, "no answer at {address}; the process: {:?}: {}", siplane.child.try_wait(), siplane.log());
