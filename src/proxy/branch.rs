@@ -21,6 +21,9 @@ pub(crate) type BranchText = [u8; 40];
 /// A dialog cookie as written.
 pub(crate) type CookieText = [u8; 24];
 
+/// Bytes of a To tag of ours.
+pub(crate) const OWN_TAG_BYTES: usize = 8;
+
 /// Keyed hashes of one shard. The key comes from outside, once.
 #[derive(Debug)]
 pub(crate) struct Keys {
@@ -108,7 +111,7 @@ impl Keys {
     }
 
     /// A To tag for our own answers to the request with this hash: the same each time (RFC 3261 §8.2.7).
-    pub(crate) fn to_tag(&self, request: u64) -> [u8; 8] {
+    pub(crate) fn to_tag(&self, request: u64) -> [u8; OWN_TAG_BYTES] {
         hex(self.hash((b't', request)) as u32)
     }
 }

@@ -50,7 +50,7 @@ impl<'a> Controls<'a> {
     }
 }
 
-use arch::{equal, up_to_cr};
+use arch::{delimiters, equal, up_to_cr};
 
 /// The first `wanted` of 16 bytes.
 #[inline]
@@ -59,10 +59,23 @@ pub(super) fn first_of(bytes: &[u8; 16], wanted: u8) -> Option<usize> {
     (mask != 0).then(|| mask.trailing_zeros() as usize)
 }
 
+/// The first of 16 bytes that ends a parameter.
+#[inline]
+pub(super) fn first_delimiter(bytes: &[u8; 16]) -> Option<usize> {
+    let mask = delimiters(bytes);
+    (mask != 0).then(|| mask.trailing_zeros() as usize)
+}
+
+/// What ends a parameter: white space and separators (RFC 3261 §25.1 `generic-param`).
+const DELIMITERS: [u8; 9] = *b" \t\r\n;,\"<>";
+
 #[cfg(target_arch = "x86_64")]
 mod arch {
-    use super::BLOCK;
-    use core::arch::x86_64::{__m128i, _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_set_epi64x, _mm_set1_epi8};
+    use super::{BLOCK, DELIMITERS};
+    use core::arch::x86_64::{
+        __m128i, _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
+        _mm_setzero_si128,
+    };
 
     /// Which of 64 bytes are NUL to CR.
     #[inline]
@@ -96,6 +109,22 @@ mod arch {
         _mm_movemask_epi8(_mm_cmpeq_epi8(load(bytes), _mm_set1_epi8(wanted as i8))) as u32
     }
 
+    /// Which of 16 bytes end a parameter.
+    #[inline]
+    pub(super) fn delimiters(bytes: &[u8; 16]) -> u32 {
+        // SAFETY: as above.
+        unsafe { delimiters_sse2(bytes) }
+    }
+
+    #[target_feature(enable = "sse2")]
+    #[inline]
+    fn delimiters_sse2(bytes: &[u8; 16]) -> u32 {
+        let text = load(bytes);
+        let one = |wanted: u8| _mm_cmpeq_epi8(text, _mm_set1_epi8(wanted as i8));
+        let any = DELIMITERS.iter().fold(_mm_setzero_si128(), |any, wanted| _mm_or_si128(any, one(*wanted)));
+        _mm_movemask_epi8(any) as u32
+    }
+
     /// The compiler makes one load of it.
     #[target_feature(enable = "sse2")]
     #[inline]
@@ -110,7 +139,7 @@ use plain as arch;
 
 #[cfg(any(test, not(target_arch = "x86_64")))]
 mod plain {
-    use super::BLOCK;
+    use super::{BLOCK, DELIMITERS};
 
     pub(super) fn up_to_cr(block: &[u8; BLOCK]) -> u64 {
         block.iter().rev().fold(0, |mask, byte| mask << 1 | u64::from(*byte <= b'\r'))
@@ -118,6 +147,10 @@ mod plain {
 
     pub(super) fn equal(bytes: &[u8; 16], wanted: u8) -> u32 {
         bytes.iter().rev().fold(0, |mask, byte| mask << 1 | u32::from(*byte == wanted))
+    }
+
+    pub(super) fn delimiters(bytes: &[u8; 16]) -> u32 {
+        bytes.iter().rev().fold(0, |mask, byte| mask << 1 | u32::from(DELIMITERS.contains(byte)))
     }
 }
 
@@ -148,7 +181,10 @@ mod tests {
             let (quarters, _) = whole.as_chunks();
             for (quarter, wanted) in quarters.iter().flat_map(|quarter| quarter.map(|byte| (quarter, byte))) {
                 prop_assert_eq!(equal(quarter, wanted), plain::equal(quarter, wanted));
+                prop_assert_eq!(delimiters(quarter), plain::delimiters(quarter));
                 prop_assert_eq!(first_of(quarter, wanted), quarter.iter().position(|byte| *byte == wanted));
+                let first = quarter.iter().position(|byte| DELIMITERS.contains(byte));
+                prop_assert_eq!(first_delimiter(quarter), first);
                 prop_assert_eq!(first_of(quarter, !wanted), quarter.iter().position(|byte| *byte == !wanted));
             }
         }
