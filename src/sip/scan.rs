@@ -382,10 +382,10 @@ impl Scanner<'_, '_> {
     }
 
     fn once(&mut self, line: Line, field: impl Fn(&mut Head) -> &mut Line) {
-        if field(&mut self.head).is_set() {
+        if field(self.head).is_set() {
             return self.fault(Defect::Duplicate);
         }
-        *field(&mut self.head) = line;
+        *field(self.head) = line;
     }
 
     fn via(&mut self, line: Line) {
