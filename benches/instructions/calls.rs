@@ -1,10 +1,10 @@
 //! Whole calls against the core, message by message.
 
 use siplane::dispatcher::{Algorithm, DestinationSpec, SetId, SetSpec, Table};
-use siplane::proxy::{Datagram, Listen, Outbox, Policy, Proxy, Settings, ShardId, SocketId, Transport};
-use siplane::sip::scan;
+use siplane::proxy::{Datagram, Listen, Outbox, Policy, Proxy, Settings, ShardId, SocketId, Transport, owner_of};
+use siplane::sip::{find_call_id, scan};
 use siplane::time::Instant;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// One thing that happens in a call.
@@ -49,6 +49,8 @@ impl Step {
 }
 
 const CALLER: &str = "198.51.100.1:5060";
+/// 100.64.1.1: ten thousand behind it have no other's address.
+const FIRST_DESTINATION: u32 = 0x6440_0101;
 /// Calls that are open at any time.
 const OPEN: u64 = 200;
 
@@ -69,6 +71,11 @@ pub struct Calls {
 
 impl Calls {
     pub fn new() -> Self {
+        Self::of(3, ShardId { index: 0, count: 1 })
+    }
+
+    /// A shard whose set has this many destinations.
+    pub fn of(destinations: u32, shard: ShardId) -> Self {
         let address: SocketAddr = "192.0.2.1:5060".parse().unwrap();
         let settings = Settings {
             listen: vec![Listen {
@@ -81,8 +88,8 @@ impl Calls {
         };
         let now = Instant::from_nanos(1);
         Self {
-            proxy: Proxy::new(settings, ShardId { index: 0, count: 1 }, 1, now),
-            policy: Policy { table: table(), rules: vec![], default_set: Some(SetId(1)) },
+            proxy: Proxy::new(settings, shard, 1, now),
+            policy: Policy { table: table(destinations), rules: vec![], default_set: Some(SetId(1)) },
             now,
             out: Outbox::new(),
             number: 0,
@@ -147,6 +154,22 @@ impl Calls {
         }
     }
 
+    /// Goes on to the next call that `shard` owns.
+    pub fn skip_foreign(&mut self, shard: ShardId) {
+        while owner_of(self.call_id().as_bytes(), shard.count) != shard.index {
+            self.number += 1;
+        }
+    }
+
+    /// The shard that the next datagram is for, of `shards`.
+    pub fn owner(&self, shards: u32) -> Option<u32> {
+        find_call_id(&self.input).map(|call_id| owner_of(call_id, shards))
+    }
+
+    fn call_id(&self) -> String {
+        format!("call-{}@198.51.100.1", self.number)
+    }
+
     pub fn dialogs(&self) -> usize {
         self.proxy.dialogs()
     }
@@ -180,11 +203,12 @@ impl Calls {
         format!(
             "INVITE sip:+15551230001@192.0.2.1:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 198.51.100.1:5060;branch=z9hG4bK-{0}-1;rport\r\n\
              Max-Forwards: 70\r\nFrom: \"Alice\" <sip:+15551239999@198.51.100.1>;tag=a{0}\r\nTo: <sip:+15551230001@192.0.2.1>\r\n\
-             Call-ID: call-{0}@198.51.100.1\r\nCSeq: 1 INVITE\r\nContact: <sip:+15551239999@198.51.100.1:5060>\r\n\
+             Call-ID: {2}\r\nCSeq: 1 INVITE\r\nContact: <sip:+15551239999@198.51.100.1:5060>\r\n\
              Allow: INVITE, ACK, CANCEL, BYE, OPTIONS\r\nUser-Agent: carrier/1.0\r\nContent-Type: application/sdp\r\n\
              Content-Length: {1}\r\n\r\n{body}",
             self.number,
-            body.len()
+            body.len(),
+            self.call_id()
         )
     }
 
@@ -205,17 +229,21 @@ impl Calls {
         format!(
             "{method} sip:{2} SIP/2.0\r\nVia: SIP/2.0/UDP 198.51.100.1:5060;branch=z9hG4bK-{0}-{method};rport\r\nMax-Forwards: 70\r\n\
              Route: {3}\r\nFrom: \"Alice\" <sip:+15551239999@198.51.100.1>;tag=a{0}\r\nTo: <sip:+15551230001@192.0.2.1>;tag=b{0}\r\n\
-             Call-ID: call-{0}@198.51.100.1\r\nCSeq: {1} {method}\r\nContent-Length: 0\r\n\r\n",
-            self.number, number, self.destination, self.record_route
+             Call-ID: {4}\r\nCSeq: {1} {method}\r\nContent-Length: 0\r\n\r\n",
+            self.number,
+            number,
+            self.destination,
+            self.record_route,
+            self.call_id()
         )
     }
 }
 
-fn table() -> Table {
-    let destination = |number: u8| {
-        let address = SocketAddr::from(([203, 0, 113, number], 5060));
+fn table(destinations: u32) -> Table {
+    let destination = |number: u32| {
+        let address = SocketAddr::from((Ipv4Addr::from_bits(FIRST_DESTINATION + number), 5060));
         DestinationSpec::new(format!("sip:{address}"), address)
     };
-    let set = SetSpec::new(SetId(1), Algorithm::RoundRobin, (1..=3).map(destination).collect());
+    let set = SetSpec::new(SetId(1), Algorithm::RoundRobin, (0..destinations).map(destination).collect());
     Table::build(vec![set], None).unwrap()
 }

@@ -1,5 +1,6 @@
 //! ACK: absorbed for a final response of ours or of this hop, passed on for a 2xx (RFC 3261 §17.2.1, §13; RFC 6026 §7.1).
 
+use super::branch::OWN_TAG_BYTES;
 use super::forward::{Hop, Parts, breadth_of};
 use super::request::Incoming;
 use super::route::Plan;
@@ -20,10 +21,9 @@ impl Proxy {
     /// An ACK for a 2xx goes end to end, without state, by its Route.
     pub(super) fn forward_ack(&mut self, turn: &mut Turn<'_>, incoming: &Incoming<'_>) {
         let message = incoming.message;
-        let own_tag = self.own_tag(message.call_id(), message.text(incoming.from.tag));
         let hop = match Plan::new(message, &self.names, &self.keys) {
             // RFC 3261 §8.2.7: it acknowledges an answer that we gave without state.
-            _ if !incoming.in_dialog() || message.text(incoming.to.tag) == own_tag => None,
+            _ if !incoming.in_dialog() || self.has_own_tag(incoming) => None,
             // RFC 3261 §16.3: what may not be forwarded is dropped, for an ACK is never answered.
             Ok(plan) if self.check(incoming).is_ok() => {
                 self.ack_address(incoming, &plan).map(|address| (plan, address))
@@ -36,6 +36,14 @@ impl Proxy {
         };
         self.note_ack(incoming, &plan);
         self.forward_stateless(turn, incoming, &plan, Hop::routed(address, breadth_of(incoming.message)));
+    }
+
+    /// Whether its To tag is one of ours.
+    fn has_own_tag(&self, incoming: &Incoming<'_>) -> bool {
+        let message = incoming.message;
+        let tag = message.text(incoming.to.tag);
+        let own = || self.own_tag(message.call_id(), message.text(incoming.from.tag));
+        tag.len() == OWN_TAG_BYTES && tag == own()
     }
 
     /// The dialog that its Route names knows now that the caller has its 2xx.

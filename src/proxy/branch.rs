@@ -21,6 +21,9 @@ pub(crate) type BranchText = [u8; 40];
 /// A dialog cookie as written.
 pub(crate) type CookieText = [u8; 24];
 
+/// Bytes of a To tag of ours.
+pub(crate) const OWN_TAG_BYTES: usize = 8;
+
 /// Keyed hashes of one shard. The key comes from outside, once.
 #[derive(Debug)]
 pub(crate) struct Keys {
@@ -108,7 +111,7 @@ impl Keys {
     }
 
     /// A To tag for our own answers to the request with this hash: the same each time (RFC 3261 §8.2.7).
-    pub(crate) fn to_tag(&self, request: u64) -> [u8; 8] {
+    pub(crate) fn to_tag(&self, request: u64) -> [u8; OWN_TAG_BYTES] {
         hex(self.hash((b't', request)) as u32)
     }
 }
@@ -130,15 +133,16 @@ fn hex(word: u32) -> [u8; 8] {
     (digits + 0x3030_3030_3030_3030 + letters * u64::from(b'a' - b'0' - 10)).to_be_bytes()
 }
 
+/// All eight digits at once; `None` for anything that [`hex`] does not write.
 fn unhex(text: &[u8]) -> Option<u32> {
-    text.iter().try_fold(0u32, |word, byte| {
-        let digit = match byte {
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            _ => return None,
-        };
-        Some(word << 4 | u32::from(digit))
-    })
+    let text = u64::from_be_bytes(text.try_into().ok()?);
+    // Letters have this bit, and count from 1.
+    let letters = text >> 6 & 0x0101_0101_0101_0101;
+    let mut digits = (text & 0x0f0f_0f0f_0f0f_0f0f) + letters * 9;
+    digits = (digits | digits >> 4) & 0x00ff_00ff_00ff_00ff;
+    digits = (digits | digits >> 8) & 0x0000_ffff_0000_ffff;
+    let word = (digits | digits >> 16) as u32;
+    (hex(word) == text.to_be_bytes()).then_some(word)
 }
 
 #[cfg(test)]
@@ -189,6 +193,15 @@ mod tests {
             assert_eq!(hex(word), format!("{word:08x}").as_bytes(), "{word}");
             assert_eq!(unhex(&hex(word)), Some(word));
         }
+        // Every other byte, at every place, is refused.
+        for (place, byte) in (0..8).flat_map(|place| (0..=u8::MAX).map(move |byte| (place, byte))) {
+            let mut text = *b"01239abf";
+            text[place] = byte;
+            let plain = byte.is_ascii_digit() || matches!(byte, b'a'..=b'f');
+            let wanted = plain.then(|| u32::from_str_radix(str::from_utf8(&text).unwrap(), 16).unwrap());
+            assert_eq!(unhex(&text), wanted, "{place} {byte}");
+        }
+        assert_eq!((unhex(b"0123456"), unhex(b"012345678")), (None, None));
     }
 
     #[test]

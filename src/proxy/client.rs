@@ -143,8 +143,11 @@ impl Proxy {
         }
     }
 
-    /// The cookie of the dialog that the request begins or belongs to.
+    /// The cookie of the dialog that the request begins or belongs to, when our Record-Route goes into it.
     fn cookie_for(&self, server: Id, incoming: &Incoming<'_>, plan: &Plan) -> Option<super::branch::CookieText> {
+        if !incoming.method.record_routes() {
+            return None;
+        }
         let begins = self.servers.get(server).and_then(|server| server.context.dialog);
         let belongs = || plan.cookie.filter(|id| self.dialogs.belongs(*id, self.call_hash(incoming.message)));
         begins.or_else(belongs).map(|dialog| self.keys.cookie(dialog))

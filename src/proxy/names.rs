@@ -15,6 +15,13 @@ struct Own {
     record_route: Vec<u8>,
 }
 
+impl Own {
+    /// Whether `host` is spelled like ours: nearly always to the letter, as we wrote it.
+    fn is_host(&self, host: &[u8]) -> bool {
+        self.host == host || self.host.eq_ignore_ascii_case(host)
+    }
+}
+
 #[derive(Debug)]
 struct Alias {
     host: Vec<u8>,
@@ -51,7 +58,7 @@ impl Names {
     /// The socket that `host` and `port` (5060 unless given, RFC 3261 §19.1.2) name; an alias names the first socket with its port.
     pub(crate) fn socket(&self, host: &[u8], port: Option<u16>) -> Option<SocketId> {
         let at = port.unwrap_or(5060);
-        let exact = self.own.iter().position(|own| own.port == at && own.host.eq_ignore_ascii_case(host));
+        let exact = self.own.iter().position(|own| own.port == at && own.is_host(host));
         exact
             .or_else(|| self.by_address(host, at))
             .or_else(|| self.by_alias(host, port))

@@ -4,7 +4,7 @@ use super::branch::Keys;
 use super::names::Names;
 use super::settings::SocketId;
 use super::slab::Id;
-use crate::sip::{Defect, Field, Message, NameAddr, Scheme, Span, Uri, fields_in, header_is};
+use crate::sip::{Defect, Line, Message, NameAddr, Scheme, Span, Uri, fields_in, header_is};
 use smallvec::SmallVec;
 
 /// One value of the Route headers.
@@ -84,7 +84,8 @@ impl Plan {
             plan.strip_maddr(bytes, names);
         }
         if message.head.route.is_set() {
-            let mut values = routes(message)?;
+            let mut values = Routes::new();
+            routes(message, &mut values)?;
             plan.undo_strict(bytes, names, keys, &mut values)?;
             plan.pop_own(bytes, names, keys, &values);
         }
@@ -117,7 +118,7 @@ impl Plan {
     fn undo_strict(&mut self, bytes: &[u8], names: &Names, keys: &Keys, values: &mut Routes) -> Result<(), Defect> {
         let uri = self.uri;
         if !uri.user.is_set() && uri.has_param(bytes, b"lr") && names.is_us(uri.host.of(bytes), uri.port) {
-            self.learn(bytes, keys, &uri);
+            self.learn(bytes, keys, &Marks::read(bytes, &uri));
             if let Some(last) = values.pop() {
                 self.uri = last.uri;
                 self.uri_text = last.text;
@@ -145,15 +146,16 @@ impl Plan {
         let mut own = 0;
         for value in values {
             let Some(socket) = names.socket(value.uri.host.of(bytes), value.uri.port) else { break };
+            let marks = Marks::read(bytes, &value.uri);
             if own == 1 {
-                if !value.uri.has_param(bytes, b"r2") {
+                if !marks.double {
                     break;
                 }
                 self.leave_by = Some(socket);
             }
-            self.learn(bytes, keys, &value.uri);
+            self.learn(bytes, keys, &marks);
             own += 1;
-            if own == 2 || !value.uri.has_param(bytes, b"r2") {
+            if own == 2 || !marks.double {
                 break;
             }
         }
@@ -174,28 +176,52 @@ impl Plan {
         }
     }
 
-    fn learn(&mut self, bytes: &[u8], keys: &Keys, uri: &Uri) {
+    fn learn(&mut self, bytes: &[u8], keys: &Keys, marks: &Marks) {
         self.was_ours = true;
-        if let Some(cookie) = uri.param(bytes, b"did") {
-            self.cookie = self.cookie.or_else(|| keys.dialog(cookie.of(bytes)));
+        self.cookie = self.cookie.or_else(|| keys.dialog(marks.cookie.of(bytes)));
+    }
+}
+
+/// What we wrote into a Record-Route value of ours, read at once.
+#[derive(Default)]
+struct Marks {
+    /// `did`: the dialog cookie; unset without one.
+    cookie: Span,
+    /// `r2`: it is one of two.
+    double: bool,
+}
+
+impl Marks {
+    fn read(bytes: &[u8], uri: &Uri) -> Self {
+        let mut marks = Self::default();
+        for (name, value) in uri.params(bytes) {
+            match name {
+                b"lr" => {}
+                _ if name.eq_ignore_ascii_case(b"r2") => marks.double = true,
+                _ if !marks.cookie.is_set() && name.eq_ignore_ascii_case(b"did") => marks.cookie = value,
+                _ => {}
+            }
         }
+        marks
     }
 }
 
 type Routes = SmallVec<[RouteValue; 4]>;
 
 /// All Route values in order.
-fn routes(message: &Message<'_>) -> Result<Routes, Defect> {
-    let mut values = Routes::new();
-    let lines = fields_in(message.bytes, Span { start: message.head.route.line.start, end: message.head.routes_end });
-    for field in lines.filter(|field| header_is(message.text(field.name), b"route")) {
-        line_values(message.bytes, field, &mut values)?;
+fn routes(message: &Message<'_>, values: &mut Routes) -> Result<(), Defect> {
+    let Line { line, value } = message.head.route;
+    if message.head.routes_end == line.end {
+        return line_values(message.bytes, line, value, values);
     }
-    Ok(values)
+    let lines = fields_in(message.bytes, Span { start: line.start, end: message.head.routes_end });
+    for field in lines.filter(|field| header_is(message.text(field.name), b"route")) {
+        line_values(message.bytes, field.line, field.value, values)?;
+    }
+    Ok(())
 }
 
-fn line_values(bytes: &[u8], field: Field, values: &mut Routes) -> Result<(), Defect> {
-    let mut rest = field.value;
+fn line_values(bytes: &[u8], line: Span, mut rest: Span, values: &mut Routes) -> Result<(), Defect> {
     rest.start += (rest.len() - rest.of(bytes).trim_ascii_start().len()) as u32;
     let start = rest.start;
     loop {
@@ -203,7 +229,7 @@ fn line_values(bytes: &[u8], field: Field, values: &mut Routes) -> Result<(), De
         let uri = Uri::parse(bytes, name_addr.uri).ok_or(Defect::Route)?;
         let first_in_line = rest.start == start;
         let (value, next) = (name_addr.value, name_addr.next);
-        values.push(RouteValue { line: field.line, uri, text: name_addr.uri, value, next, first_in_line });
+        values.push(RouteValue { line, uri, text: name_addr.uri, value, next, first_in_line });
         match name_addr.next {
             Some(next) => rest.start = next,
             None => return Ok(()),

@@ -4,6 +4,7 @@
 //! scanner has already refused every other CR and LF.
 
 use super::Span;
+use super::masks::first_delimiter;
 
 /// Reads `bytes[at..end]`.
 #[derive(Clone)]
@@ -121,6 +122,25 @@ impl<'a> Cursor<'a> {
         Span::new(start, self.at)
     }
 
+    /// Everything up to the end of a parameter value: branches, tags and cookies are long.
+    #[inline]
+    fn until_param_end(&mut self) -> Span {
+        let start = self.at;
+        while let Some(chunk) = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk)
+            && self.at < self.end
+        {
+            match first_delimiter(chunk) {
+                Some(ahead) => {
+                    self.at = self.end.min(self.at + ahead);
+                    return Span::new(start, self.at);
+                }
+                None => self.at = self.end.min(self.at + chunk.len()),
+            }
+        }
+        self.until(|b| is(b, PARAM_END));
+        Span::new(start, self.at)
+    }
+
     /// A quoted string, quotes included (RFC 3261 §25.1); the cursor stands on its first quote.
     pub(crate) fn quoted(&mut self) -> Result<Span, Malformed> {
         let start = self.at;
@@ -158,7 +178,7 @@ impl<'a> Cursor<'a> {
         self.skip_lws();
         let value = match self.peek() {
             Some(b'"') => self.quoted()?,
-            _ => self.until(|b| is(b, PARAM_END)),
+            _ => self.until_param_end(),
         };
         Ok(Some(Param { name, value: Some(value) }))
     }

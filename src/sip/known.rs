@@ -1,5 +1,6 @@
 //! Header names that the scan remembers, and a quick look for the Call-ID alone.
 
+use super::masks::first_of;
 use memchr::{memchr, memchr2};
 
 /// The headers that the pass remembers.
@@ -41,10 +42,6 @@ const ROUTE: u128 = word(b"route");
 const PROXY_REQUIRE: u128 = word(b"proxy-require");
 const TIMESTAMP: u128 = word(b"timestamp");
 
-const fn every(byte: u8) -> u128 {
-    u128::from_le_bytes([byte; 16])
-}
-
 /// The name of a header line, where it is.
 pub(super) struct Name {
     /// Where the colon is.
@@ -59,50 +56,48 @@ impl Name {
     /// The name of the line at the start of `bytes`, whose content has `content` bytes; `None` without name or colon.
     #[inline]
     pub(super) fn read(bytes: &[u8], content: usize) -> Option<Self> {
-        let word = bytes.first_chunk::<16>().map_or_else(|| word(bytes), |chunk| u128::from_le_bytes(*chunk));
-        // The lowest byte that is a colon: subtracting one borrows through a byte only when it is zero.
-        let difference = word ^ every(b':');
-        let zero = difference.wrapping_sub(every(1)) & !difference & every(0x80);
-        let colon = if zero != 0 { zero.trailing_zeros() as usize / 8 } else { memchr(b':', &bytes[..content])? };
+        let mut start = [0; 16];
+        let start = bytes.first_chunk().unwrap_or_else(|| {
+            start[..bytes.len()].copy_from_slice(bytes);
+            &start
+        });
+        let colon = first_of(start, b':').or_else(|| memchr(b':', &bytes[..content]))?;
         let line = bytes.get(..colon).filter(|_| colon < content)?;
         let length = match line {
             [.., b' ' | b'\t'] => line.trim_ascii_end().len(),
             _ => colon,
         };
-        (length > 0).then_some(Self { colon, word, length })
+        (length > 0).then_some(Self { colon, word: u128::from_le_bytes(*start), length })
     }
 
     /// Which of the known headers it is. The bit that makes letters lower case turns no other byte into a letter or a hyphen but
     /// CR, which stands in no name.
     #[inline]
     pub(super) fn known(&self) -> Option<Known> {
-        if self.length > 14 {
-            return None;
+        let lower = self.word | u128::from_le_bytes([0x20; 16]);
+        let is = |name: u128, length: usize| lower & (u128::MAX >> (128 - 8 * length)) == name;
+        match self.length {
+            1 => Known::compact(lower as u8),
+            2 if is(TO, 2) => Some(Known::To),
+            3 if is(VIA, 3) => Some(Known::Via),
+            4 if is(FROM, 4) => Some(Known::From),
+            4 if is(CSEQ, 4) => Some(Known::CSeq),
+            5 if is(ROUTE, 5) => Some(Known::Route),
+            7 if is(CALL_ID, 7) => Some(Known::CallId),
+            9 if is(TIMESTAMP, 9) => Some(Known::Timestamp),
+            11 if is(MAX_BREADTH, 11) => Some(Known::MaxBreadth),
+            12 if is(MAX_FORWARDS, 12) => Some(Known::MaxForwards),
+            13 if is(PROXY_REQUIRE, 13) => Some(Known::ProxyRequire),
+            14 if is(CONTENT_LENGTH, 14) => Some(Known::ContentLength),
+            _ => None,
         }
-        let name = (self.word | every(0x20)) & (u128::MAX >> (128 - 8 * self.length));
-        let (known, spelled) = match self.length {
-            1 => return Known::compact(name),
-            2 => (Known::To, TO),
-            3 => (Known::Via, VIA),
-            4 if name == FROM => return Some(Known::From),
-            4 => (Known::CSeq, CSEQ),
-            5 => (Known::Route, ROUTE),
-            7 => (Known::CallId, CALL_ID),
-            9 => (Known::Timestamp, TIMESTAMP),
-            11 => (Known::MaxBreadth, MAX_BREADTH),
-            12 => (Known::MaxForwards, MAX_FORWARDS),
-            13 => (Known::ProxyRequire, PROXY_REQUIRE),
-            14 => (Known::ContentLength, CONTENT_LENGTH),
-            _ => return None,
-        };
-        (name == spelled).then_some(known)
     }
 }
 
 impl Known {
     /// RFC 3261 §7.3.3: compact forms.
-    fn compact(name: u128) -> Option<Self> {
-        Some(match name as u8 {
+    const fn compact(letter: u8) -> Option<Self> {
+        Some(match letter {
             b'v' => Self::Via,
             b'f' => Self::From,
             b't' => Self::To,

@@ -13,6 +13,7 @@ mod cursor;
 mod defect;
 mod known;
 mod lines;
+mod masks;
 mod method;
 mod name_addr;
 mod overload;

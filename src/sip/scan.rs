@@ -5,9 +5,10 @@
 
 use super::cursor::{Cursor, is_lws, is_token, is_uri};
 use super::known::{Known, Name};
+use super::masks::Controls;
 use super::{Defect, Method, NameAddr, Span, Status, Via};
 use crate::limits;
-use memchr::{memchr, memchr_iter, memchr2, memrchr};
+use memchr::{memchr, memrchr};
 
 /// One header field as it stands in the message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -174,17 +175,22 @@ impl<'a> Message<'a> {
 /// Reads the head of the datagram `bytes`. What is wrong with it is in [`Message::defect`].
 #[must_use]
 pub fn scan(bytes: &[u8]) -> Message<'_> {
-    let mut scanner = Scanner { bytes, head: Head::default(), defect: None };
+    let mut message = Message { bytes, head: Head::default(), defect: None };
+    let Message { head, defect, .. } = &mut message;
+    let mut scanner = Scanner { bytes, controls: Controls::new(bytes), head, defect, bare_nul: false };
     if let Err(defect) = scanner.run() {
         scanner.fault(defect);
     }
-    Message { bytes, head: scanner.head, defect: scanner.defect }
+    message
 }
 
-struct Scanner<'a> {
+struct Scanner<'a, 'm> {
     bytes: &'a [u8],
-    head: Head,
-    defect: Option<Defect>,
+    controls: Controls<'a>,
+    head: &'m mut Head,
+    defect: &'m mut Option<Defect>,
+    /// A NUL was there that is no quoted pair.
+    bare_nul: bool,
 }
 
 /// Where a logical line ends: its content, and where the next one begins.
@@ -193,7 +199,7 @@ struct LineEnd {
     next: usize,
 }
 
-impl Scanner<'_> {
+impl Scanner<'_, '_> {
     fn fault(&mut self, defect: Defect) {
         self.defect.get_or_insert(defect);
     }
@@ -211,7 +217,7 @@ impl Scanner<'_> {
         self.start_line(first, end.content)?;
         self.head.headers = end.next as u32;
         self.header_lines(end.next)?;
-        self.check(!has_bare_nul(&self.bytes[..self.head.headers_end as usize]), Defect::LineEnd);
+        self.check(!self.bare_nul, Defect::LineEnd);
         self.mandatory();
         self.body();
         Ok(())
@@ -220,20 +226,29 @@ impl Scanner<'_> {
     /// The end of the physical line at `from`, a bare CR or LF noted as defect.
     #[inline]
     fn line_end(&mut self, from: usize) -> Option<LineEnd> {
-        let mut at = from;
+        let at = self.controls.next(from)?;
+        match self.bytes[at..] {
+            [b'\r', b'\n', ..] => Some(LineEnd { content: at, next: at + 2 }),
+            _ => self.odd_line_end(at),
+        }
+    }
+
+    /// The same when the control byte at `at` begins no CRLF.
+    #[cold]
+    fn odd_line_end(&mut self, mut at: usize) -> Option<LineEnd> {
         loop {
-            at += memchr2(b'\r', b'\n', self.bytes.get(at..)?)?;
             match (self.bytes[at], self.bytes.get(at + 1)) {
                 (b'\r', Some(b'\n')) => return Some(LineEnd { content: at, next: at + 2 }),
                 (b'\n', _) => {
                     self.fault(Defect::LineEnd);
                     return Some(LineEnd { content: at, next: at + 1 });
                 }
-                _ => {
-                    self.fault(Defect::LineEnd);
-                    at += 1;
-                }
+                (b'\r', _) => self.fault(Defect::LineEnd),
+                // NUL may stand in a quoted pair (RFC 3261 §25.1) and nowhere else.
+                (0, _) => self.bare_nul |= at == 0 || self.bytes[at - 1] != b'\\',
+                _ => {}
             }
+            at = self.controls.next(at + 1)?;
         }
     }
 
@@ -291,9 +306,6 @@ impl Scanner<'_> {
             if at > limits::HEAD_BYTES_MAX {
                 return Err(Defect::HeadSize);
             }
-            if self.bytes[at..].starts_with(b"\r\n") {
-                return Ok(());
-            }
             let Some(end) = self.line_end(at) else {
                 self.head.body = Span::new(self.bytes.len(), self.bytes.len());
                 return Err(Defect::HeadEnd);
@@ -301,7 +313,7 @@ impl Scanner<'_> {
             if end.content == at {
                 return Ok(());
             }
-            let end = self.unfold(end);
+            let end = if self.is_folded(&end) { self.unfold(end) } else { end };
             self.header(at, end.content, end.next);
             at = end.next;
         }
@@ -310,8 +322,13 @@ impl Scanner<'_> {
 
     /// RFC 3261 §7.3.1: a line that begins with white space continues the one before it.
     #[inline]
+    fn is_folded(&self, end: &LineEnd) -> bool {
+        matches!(self.bytes.get(end.next), Some(b' ' | b'\t'))
+    }
+
+    #[cold]
     fn unfold(&mut self, mut end: LineEnd) -> LineEnd {
-        while matches!(self.bytes.get(end.next), Some(b' ' | b'\t')) {
+        while self.is_folded(&end) {
             match self.line_end(end.next) {
                 Some(next) => end = next,
                 None => break,
@@ -365,10 +382,10 @@ impl Scanner<'_> {
     }
 
     fn once(&mut self, line: Line, field: impl Fn(&mut Head) -> &mut Line) {
-        if field(&mut self.head).is_set() {
+        if field(self.head).is_set() {
             return self.fault(Defect::Duplicate);
         }
-        *field(&mut self.head) = line;
+        *field(self.head) = line;
     }
 
     fn via(&mut self, line: Line) {
@@ -444,11 +461,6 @@ impl Scanner<'_> {
     }
 }
 
-/// NUL may stand in a quoted pair (RFC 3261 §25.1) and nowhere else.
-fn has_bare_nul(head: &[u8]) -> bool {
-    memchr_iter(0, head).any(|at| at == 0 || head[at - 1] != b'\\')
-}
-
 fn first(field: &mut Line, line: Line) {
     if !field.is_set() {
         *field = line;
@@ -457,11 +469,16 @@ fn first(field: &mut Line, line: Line) {
 
 #[inline]
 fn trim(bytes: &[u8], mut start: usize, mut end: usize) -> Span {
-    while start < end && is_lws(bytes[start]) {
-        start += 1;
+    let mut text = &bytes[start..end];
+    while let [first, rest @ ..] = text
+        && is_lws(*first)
+    {
+        (text, start) = (rest, start + 1);
     }
-    while start < end && is_lws(bytes[end - 1]) {
-        end -= 1;
+    while let [rest @ .., last] = text
+        && is_lws(*last)
+    {
+        (text, end) = (rest, end - 1);
     }
     Span::new(start, end)
 }

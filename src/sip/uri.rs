@@ -1,7 +1,7 @@
 //! SIP URIs (RFC 3261 §19.1) as far as routing needs them; other schemes only by their name.
 
 use super::Span;
-use super::cursor::Cursor;
+use super::cursor::{Cursor, Param};
 use memchr::memchr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -40,7 +40,7 @@ impl Uri {
     #[must_use]
     pub fn parse(bytes: &[u8], span: Span) -> Option<Self> {
         let text = span.of(bytes);
-        let colon = memchr(b':', text)?;
+        let colon = text.iter().position(|byte| *byte == b':')?;
         let scheme = scheme(&text[..colon])?;
         let start = span.start as usize + colon + 1;
         let rest = Span::new(start, span.end as usize);
@@ -68,7 +68,10 @@ impl Uri {
         };
         let host = cursor.host().ok()?;
         let port = cursor.port().ok()?;
-        let params = cursor.until(|b| b == b'?');
+        let behind = Span::new(cursor.at, cursor.end);
+        let length = memchr(b'?', behind.of(bytes)).unwrap_or(behind.len());
+        cursor.at += length;
+        let params = Span::new(cursor.at - length, cursor.at);
         if !params.is_empty() && bytes[params.start as usize] != b';' {
             return None;
         }
@@ -85,18 +88,16 @@ impl Uri {
     /// The value of parameter `name`, empty when it has none; `None` when it is not there.
     #[must_use]
     pub fn param(&self, bytes: &[u8], name: &[u8]) -> Option<Span> {
+        self.params(bytes).find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// Names and values of its parameters in order, up to the first that cannot be read; values are empty when there are none.
+    pub fn params<'a>(&self, bytes: &'a [u8]) -> impl Iterator<Item = (&'a [u8], Span)> + use<'a> {
         let mut cursor = Cursor::new(bytes, self.params);
-        loop {
-            match cursor.param() {
-                Ok(Some(param)) if param.name.of(bytes).eq_ignore_ascii_case(name) => {
-                    return Some(
-                        param.value.unwrap_or_else(|| Span::new(param.name.end as usize, param.name.end as usize)),
-                    );
-                }
-                Ok(Some(_)) => {}
-                _ => return None,
-            }
-        }
+        core::iter::from_fn(move || {
+            let Param { name, value } = cursor.param().ok()??;
+            Some((name.of(bytes), value.unwrap_or(Span { start: name.end, end: name.end })))
+        })
     }
 
     /// Where a request to this URI goes when its host (or `maddr`, RFC 3261 §19.1.1) is an address; port 5060 unless given.
