@@ -94,7 +94,13 @@ fn request(method: &str, from: &UdpSocket, call_id: &str, route: Option<SocketAd
 
 fn read(socket: &UdpSocket) -> (String, SocketAddr) {
     let mut bytes = [0; 65_535];
-    let (count, source) = socket.recv_from(&mut bytes).unwrap();
+    // A receive with a time-out is interrupted by every signal that the executors' threads get (signal(7)).
+    let (count, source) = loop {
+        match socket.recv_from(&mut bytes) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            result => break result.unwrap(),
+        }
+    };
     (String::from_utf8(bytes[..count].to_vec()).unwrap(), source)
 }
 
