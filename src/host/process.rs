@@ -36,7 +36,7 @@ fn memlock(root: &Root, plan: &Plan) -> Option<Finding> {
     let found = format!("{} for {shards} shards", shown(bytes));
     Some(match bytes {
         _ if bytes < plan.locked_bytes_min => {
-            Finding::warn("memlock", found, "no executor begins, and shards are plain threads", memlock_cure(plan))
+            Finding::warn("memlock", found, "shards are plain threads", memlock_cure(plan))
         }
         _ if bytes < wanted(plan) => {
             let why =

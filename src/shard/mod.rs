@@ -1,7 +1,7 @@
 //! FLOOR 2: the shards, and with them the only sockets, clock and seeds of the data path.
 //!
-//! Each shard is one thread, pinned to one core, with one executor and one task in it that turns for ever and never yields (`turn`): it waits in the
-//! kernel for its own sockets, feeds [`crate::proxy::Proxy`] and sends what that wants sent. The rooms:
+//! Each shard is one thread, pinned to one core, with one executor and one task in it that turns for ever and never yields (`turn`): it
+//! waits in the kernel for its own sockets, feeds [`crate::proxy::Proxy`] and sends what that wants sent. The rooms:
 //!
 //! - `socket`: the SO_REUSEPORT groups; `occupant`: who holds an address that we cannot have;
 //! - `engine`: waiting, receiving, sending and hearing of ICMP errors, which `ring` (io_uring) and `mmsg` (recvmmsg, sendmmsg) can do;

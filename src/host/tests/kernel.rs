@@ -102,8 +102,9 @@ fn limits_that_are_too_low_are_told_with_those_that_are_enough() {
     limits("64", "8388608").says(
         "warn  nofile: 64; about 120 descriptors are needed, or the start fails; cure: ulimit -n 128 (systemd: LimitNOFILE=128)",
     );
-    limits("4096", "65536")
-        .says("warn  memlock: 64 KiB for 3 shards; no executor begins, and shards are plain threads; cure: ulimit -l 8192 (systemd: LimitMEMLOCK=8M)");
+    limits("4096", "65536").says(
+        "warn  memlock: 64 KiB for 3 shards; shards are plain threads; cure: ulimit -l 8192 (systemd: LimitMEMLOCK=8M)",
+    );
     limits("4096", "524288").says(
         "note  memlock: 512 KiB for 3 shards; 576 KiB are asked for, and an executor goes without what it does not get; \
          cure: ulimit -l 8192 (systemd: LimitMEMLOCK=8M)",
