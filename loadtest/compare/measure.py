@@ -112,7 +112,11 @@ def run(rig, running, *options, timeout_s=90, core=GENERATOR_CORE):
 
 
 def ready(rig, running):
-    """Waits until calls go through, by placing some."""
+    """Waits until calls go through, by placing some; not before the system says that it listens, where it says so."""
+    word = running.system.ready_word
+    if word and not wait_until(lambda: running.alive() or word in running.said(), READY_S):
+        raise Failed(f"{running.system.name} never said {word}: {running.said()[-300:].strip()}")
+
     def places_a_call():
         running.alive()
         return run(rig, running, "--concurrency", 1, "--calls", 1, "--timeout-ms", 300, timeout_s=10).told["completed"] == 1

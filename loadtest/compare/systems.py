@@ -129,7 +129,7 @@ def private_bytes(pid):
 class Siplane:
     """siplane: always with dialogs, load and failover."""
 
-    load_options, destinations, says_goodbye = (), 2, True
+    load_options, destinations, says_goodbye, ready_word = (), 2, True, " ready "
 
     def __init__(self, name, engine, algorithm, shards=1):
         self.name, self.engine, self.algorithm, self.shards = name, engine, algorithm, shards
@@ -151,7 +151,7 @@ class Siplane:
 class Kamailio:
     """Kamailio: tm, rr, maxfwd and dispatcher; with call load the dialog module, too."""
 
-    load_options, destinations, says_goodbye = (), 2, False
+    load_options, destinations, says_goodbye, ready_word = (), 2, False, None
 
     def __init__(self, name, children, call_load):
         self.name, self.children, self.call_load = name, children, call_load
@@ -182,7 +182,7 @@ class Kamailio:
 class Null:
     """The floor: as many datagrams of the same sizes, none of them read. It knows one caller and one callee."""
 
-    load_options, destinations, says_goodbye = ("--through-null", 90), 1, False
+    load_options, destinations, says_goodbye, ready_word = ("--through-null", 90), 1, False, None
 
     def __init__(self, name, engine):
         self.name, self.engine = name, engine
