@@ -130,6 +130,7 @@ class Siplane:
     """siplane: always with dialogs, load and failover."""
 
     load_options, destinations, says_goodbye, ready_word = (), 2, True, " ready "
+    gone_s, keeps_freed = 36, True  # after so long nothing is left of a call's set-up but the call: 64*T1 and some
 
     def __init__(self, name, engine, algorithm, shards=1):
         self.name, self.engine, self.algorithm, self.shards = name, engine, algorithm, shards
@@ -152,6 +153,7 @@ class Kamailio:
     """Kamailio: tm, rr, maxfwd and dispatcher; with call load the dialog module, too."""
 
     load_options, destinations, says_goodbye, ready_word = (), 2, False, None
+    gone_s, keeps_freed = 9, False  # wt_timer and some
 
     def __init__(self, name, children, call_load):
         self.name, self.children, self.call_load = name, children, call_load

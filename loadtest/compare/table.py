@@ -78,7 +78,7 @@ def memory(found):
     """What open calls take."""
     rows = [[name, *(f"{size / 2**20:,.0f} MiB" for size in sizes)] if sizes else [name, "no figure", "no figure"]
             for name, sizes in found.items()]
-    return table(["system", "100,000 calls, just set up", "the same, transactions gone"], rows)
+    return table(["system", "100,000 calls, just set up", "the calls alone"], rows)
 
 
 def shards(samples, said):
