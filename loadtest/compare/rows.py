@@ -148,7 +148,8 @@ class Bench:
         """Where the search begins, and in which steps: from the last round's rate, or from the rate at saturation."""
         if any(found):
             return [rate for rate in found if rate][-1], 1.12
-        saturated = sorted(window["completed_per_s"] for window in costs["saturated"].by_system.get(system.name, []) if window)
+        windows = costs["saturated"].by_system.get(system.name, []) if costs else []
+        saturated = sorted(window["completed_per_s"] for window in windows if window)
         return saturated[len(saturated) // 2] if saturated else 1000, 1.3
 
     def rates(self, rounds, costs):

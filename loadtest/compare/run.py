@@ -71,7 +71,7 @@ def measured(bench, parts, rounds):
     bench.tell("which form of Kamailio and of the floor is the cheapest ...")
     results["pilot"] = bench.pilot()
     part("costs", "CPU per call", lambda: bench.costs(rounds))
-    part("rates", "highest clean rates", lambda: bench.rates(max(1, rounds // 2), results["costs"]))
+    part("rates", "highest clean rates", lambda: bench.rates(max(1, rounds // 2), results.get("costs")))
     limits = {name: max(filter(None, found), default=None) for name, found in (results.get("rates") or {}).items()}
     results["half"] = (limits.get(bench.chosen_load.name) or 2000) / 2
     part("latencies", "setup times", lambda: bench.latencies(rounds, results["half"]))
