@@ -120,6 +120,8 @@ class Bench:
                 with self.started(system) as running:
                     return measure.offer(self.rig, running, rate, seconds)
             window = self.guarded(system, measuring)
+            if window and not window.clean:
+                self.tell(f"    {system.name} at {rate:.0f} calls/s, others {window.foreign:.2f} cores:{self.note(window)}")
             if window and (window.clean or window.foreign < DISTURBED):
                 return window.clean
         return False

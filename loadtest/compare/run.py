@@ -29,6 +29,7 @@ import table
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BEGIN, END = "<!-- make load: begin -->", "<!-- make load: end -->"
 PARTS = ("costs", "rates", "latencies", "past", "memory", "shards", "held")
+TAKES_S = {"past": 45, "shards": 40, "memory": 90, "held": 130}  # what is left out when --minutes would be over
 NEEDS = {"past": {"rates"}, "latencies": {"rates"}, "rates": {"costs"}}
 
 
@@ -59,12 +60,14 @@ def sections(bench, results):
     return "\n\n".join([f"**Targets.**\n\n{asked}", *found])
 
 
-def measured(bench, parts, rounds):
-    """Runs the parts, each with what it needs."""
+def measured(bench, parts, rounds, end):
+    """Runs the parts, each with what it needs, and leaves out what would not be over by `end`."""
     results = {}
 
     def part(name, title, measuring):
-        if name in parts:
+        if name in parts and time.monotonic() + TAKES_S.get(name, 0) > end:
+            bench.tell(f"{title}: LEFT OUT, no time (--minutes)")
+        elif name in parts:
             bench.tell(f"{title} ...")
             results[name] = bench.guarded(rows.RING, measuring)
 
@@ -99,6 +102,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=5, help="of each headline row (default 5)")
     parser.add_argument("--only", action="append", choices=PARTS, default=[], help="these parts alone, and what they need")
     parser.add_argument("--without", action="append", choices=PARTS, default=[], help="all parts but these")
+    parser.add_argument("--minutes", type=float, default=15, help="leave out what would take longer (default 15)")
     parser.add_argument("--quick", action="store_true", help="one round of the costs")
     parser.add_argument("--write", action="store_true", help="put the tables into PERF.md")
     return parser, parser.parse_args()
@@ -117,7 +121,7 @@ def main():
         parts |= set().union(*(NEEDS.get(part, set()) for part in parts))
     began = time.monotonic()
     bench = rows.Bench(rig, lambda text: print(f"[{time.monotonic() - began:4.0f} s] {text}", file=sys.stderr, flush=True))
-    results = measured(bench, parts, 1 if args.quick else args.rounds)
+    results = measured(bench, parts, 1 if args.quick else args.rounds, began + args.minutes * 60)
     text = f"{machine(rig, 'make load')}\n\n{sections(bench, results)}"
     print(f"{text}\n\ntook {time.monotonic() - began:.0f} s")
     if args.write:
