@@ -1,7 +1,7 @@
 # siplane: `make test` is all that is checked before a change counts. GNU make and rustup's cargo are presumed.
 
 .DEFAULT_GOAL := help
-.PHONY: help tools setup demo test lint core docs deny unit release sipp bench sweep clean
+.PHONY: help tools setup demo test lint core docs deny unit release sipp load bench sweep clean
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/siplane
@@ -67,8 +67,14 @@ unit: ## every cargo test (cargo-nextest where it is installed, and then the doc
 release: ## the release binary
 	cargo build --release --locked
 
-sipp: release ## real calls through the release binary, on 127.0.0.0/8
+sipp: release ## real calls through the release binary, on 127.0.0.0/8, and what `load` makes of its samples
 	loadtest/sipp/run.py --binary $(BINARY) all
+	python3 -m unittest discover -q -s loadtest/compare
+
+# LOAD_ARGS: e.g. `--only costs`, `--rounds 9`, `--write` (the tables into PERF.md); loadtest/compare/run.py --help tells all.
+load: ## siplane beside Kamailio and a null forwarder, in one run of under 15 minutes; wants the machine for itself
+	cargo build --release --locked --workspace
+	loadtest/compare/run.py --binaries $(dir $(BINARY)) $(LOAD_ARGS)
 
 bench: ## the benchmarks
 	cargo bench --locked

@@ -210,8 +210,28 @@ impl Server {
             tracing::error!("the prober's thread panicked");
         }
         let last = self.snapshot();
+        self.tell_shards();
         self.audit(last.levels.tokens);
         (outcome, last)
+    }
+
+    /// What each shard did, when there are several: who got how much, and how much came to the wrong one.
+    fn tell_shards(&self) {
+        if self.counters.len() < 2 {
+            return;
+        }
+        for (shard, Snapshot { io, proxy, .. }) in self.counters.iter().map(|counters| counters.load()).enumerate() {
+            let (calls, received, steered) = (proxy.calls, io.received, io.steered);
+            tracing::info!(
+                shard,
+                calls,
+                received,
+                steered,
+                handed_off = io.handed_off,
+                lost = io.handoff_full,
+                "shard stopped"
+            );
+        }
     }
 
     /// The load of all destinations must be the tokens that the shards held at their end.

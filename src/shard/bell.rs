@@ -55,6 +55,11 @@ impl Bell {
         self.sleeping.store(false, Ordering::Relaxed);
     }
 
+    #[cfg(test)]
+    pub(super) fn is_asleep(&self) -> bool {
+        self.sleeping.load(Ordering::Relaxed)
+    }
+
     /// Takes the ring back after poll said that the bell was rung.
     fn silence(&self) {
         let mut rings = 0u64;

@@ -66,6 +66,11 @@ impl ProbeSink {
     pub(super) fn ring(&self) {
         self.0.ring();
     }
+
+    #[cfg(test)]
+    pub(super) const fn bell(&self) -> &super::bell::Bell {
+        self.0.bell()
+    }
 }
 
 /// Whether `bytes` is a response to a probe.

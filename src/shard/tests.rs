@@ -236,6 +236,23 @@ fn a_refused_probe_is_told_to_the_prober() {
     assert_eq!(got, [(ProbeOutcome::Unreachable, closed, probe.as_bytes().to_vec())]);
 }
 
+#[test]
+fn a_sleeping_prober_is_woken_for_answers_alone_and_not_by_every_turn() {
+    let (sockets, address) = open(1);
+    let (shared, _) = alone(1, limits::HANDOFF_MESSAGES);
+    let sink = Arc::clone(&shared.probe_answers);
+    let mut shard = shard(0, 1, sockets, address, shared);
+    let client = client();
+    let answer = "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKp7\r\nCall-ID: p\r\n\r\n";
+    let call = request("OPTIONS", &client, "c", None);
+    for (text, wakes) in [(call.as_str(), false), (answer, true), (call.as_str(), false)] {
+        sink.bell().fall_asleep();
+        client.send_to(text.as_bytes(), address).unwrap();
+        assert!(shard.turn());
+        assert_eq!(sink.bell().is_asleep(), !wakes, "{text}");
+    }
+}
+
 fn an_idle_shard_sleeps_until_its_next_timer_and_does_not_spin(engine: EngineKind) {
     let (bed, client, silent) = (Bed::start(engine, 1), client(), client());
     std::thread::sleep(Duration::from_millis(300));

@@ -29,6 +29,9 @@ pub(super) struct Work {
     pub(super) outbox: Outbox,
     handoff: Handoff,
     probe_answers: Arc<ProbeSink>,
+    /// Whether the prober got something since the last [`Work::ring`]. It mostly sleeps: a ring for nothing is two system calls and
+    /// two changes of thread.
+    prober_is_told: bool,
     /// What it did with the mailboxes; the engine counts the rest.
     pub(super) io: IoStats,
 }
@@ -41,6 +44,7 @@ impl Work {
             outbox: Outbox::new(),
             handoff: Handoff::new(Arc::clone(&shared.inboxes)),
             probe_answers: Arc::clone(&shared.probe_answers),
+            prober_is_told: false,
             io: IoStats::default(),
         }
     }
@@ -101,7 +105,10 @@ impl Work {
     ) {
         let answer = ProbeAnswer { outcome, address, socket, received_at: turn.now };
         match self.probe_answers.post(answer, bytes) {
-            true => self.io.probe_answers += 1,
+            true => {
+                self.io.probe_answers += 1;
+                self.prober_is_told = true;
+            }
             false => self.io.probe_full += 1,
         }
     }
@@ -109,7 +116,9 @@ impl Work {
     /// Wakes whoever got something since the last call.
     pub(super) fn ring(&mut self) {
         self.handoff.ring();
-        self.probe_answers.ring();
+        if std::mem::take(&mut self.prober_is_told) {
+            self.probe_answers.ring();
+        }
     }
 
     /// An ICMP error, to whom it concerns.

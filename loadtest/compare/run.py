@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+"""siplane beside Kamailio and beside a null forwarder: the same calls, one core each, in turn, in one run.
+
+    run.py --binaries target/release                    # everything, some 14 minutes
+    run.py --binaries target/release --quick            # one short round of the costs: does it work?
+    run.py --binaries target/release --only costs       # costs, rates, latencies, past, memory, shards, held
+    run.py --binaries target/release --write            # and the tables into PERF.md, between their markers
+
+The system under test has core 0 and the generator core 1; nobody else should use either: what others took is in each row. Calls are
+record-routed INVITE-100-180-200-ACK-BYE-200, every message verified. Each system is started afresh for each of its turns, warmed up, and
+stopped by its id. A run in which a call failed, a message was wrong or a datagram was lost is counted as not clean, and no part of the
+medians. Needs: two cores, python 3, Debian's kamailio, and the workspace's release binaries.
+"""
+
+import argparse
+import datetime
+import os
+import pathlib
+import platform
+import signal
+import subprocess
+import sys
+import time
+
+import rows
+import systems
+import table
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BEGIN, END = "<!-- make load: begin -->", "<!-- make load: end -->"
+PARTS = ("costs", "rates", "latencies", "past", "memory", "shards", "held")
+TAKES_S = {"past": 45, "shards": 40, "memory": 90, "held": 130}  # what is left out when --minutes would be over
+NEEDS = {"past": {"rates"}, "latencies": {"rates"}, "rates": {"costs"}}
+
+
+def machine(rig, command):
+    """Where and when this was measured."""
+    cpu = next((line.partition(":")[2].strip() for line in open("/proc/cpuinfo", encoding="ascii") if line.startswith("model name")), "?")
+    kamailio = subprocess.run([rig.kamailio, "-v"], stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout.split("\n", 1)[0]
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    siplane = subprocess.run([rig.program("siplane"), "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout.strip()
+    return (f"{cpu}, {os.cpu_count()} cores, Linux {platform.release()}; {kamailio.replace('version: ', '')}; {siplane} at "
+            f"{commit.stdout.strip() or '?'}; {datetime.date.today()}; `{command}`.")
+
+
+def sections(bench, results):
+    """The tables of what was measured, each with its heading."""
+    makers = {
+        "costs": ("CPU per call", lambda got: table.costs(bench, got)),
+        "rates": ("Highest rate on one core", lambda got: table.highest(bench, got)),
+        "latencies": (f"Setup time at {results.get('half', 0):,.0f} calls/s, half of Kamailio's highest",
+                      lambda got: table.latencies(bench, got)),
+        "past": ("Offered 1.15 × its highest rate", table.past),
+        "memory": ("Memory", table.memory),
+        "shards": ("Two shards, one trunk", lambda got: table.shards(*got)),
+        "held": ("A million open calls", table.held),
+    }
+    asked = table.targets(bench, results.get("costs"), results.get("rates"), results.get("latencies"), results.get("past"))
+    found = [f"**{title}.**\n\n{make(results[part])}" for part, (title, make) in makers.items() if results.get(part)]
+    return "\n\n".join([f"**Targets.**\n\n{asked}", *found])
+
+
+def measured(bench, parts, rounds, end):
+    """Runs the parts, each with what it needs, and leaves out what would not be over by `end`."""
+    results = {}
+
+    def part(name, title, measuring):
+        if name in parts and time.monotonic() + TAKES_S.get(name, 0) > end:
+            bench.tell(f"{title}: LEFT OUT, no time (--minutes)")
+        elif name in parts:
+            bench.tell(f"{title} ...")
+            results[name] = bench.guarded(rows.RING, measuring)
+
+    bench.tell("which form of Kamailio and of the floor is the cheapest ...")
+    results["pilot"] = bench.pilot()
+    part("costs", "CPU per call", lambda: bench.costs(rounds))
+    part("rates", "highest clean rates", lambda: bench.rates(max(1, rounds // 2), results.get("costs")))
+    limits = {name: max(filter(None, found), default=None) for name, found in (results.get("rates") or {}).items()}
+    results["half"] = (limits.get(bench.chosen_load.name) or 2000) / 2
+    part("latencies", "setup times", lambda: bench.latencies(rounds, results["half"]))
+    part("past", "past the limit", lambda: bench.past_limits(limits))
+    part("shards", "two shards", lambda: bench.shards(max(1, min(3, rounds))))
+    part("memory", "memory of open calls", bench.memory)
+    part("held", "a million open calls", bench.held_long)
+    return results
+
+
+def write(text):
+    """Puts the tables into PERF.md, between their markers."""
+    path = ROOT / "PERF.md"
+    before, begin, rest = path.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise systems.Failed(f"{path} has no markers {BEGIN} and {END}")
+    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+
+
+def arguments():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--binaries", type=pathlib.Path, required=True, help="folder of siplane, siplane-load and null-forwarder")
+    parser.add_argument("--rounds", type=int, default=5, help="of each headline row (default 5)")
+    parser.add_argument("--only", action="append", choices=PARTS, default=[], help="these parts alone, and what they need")
+    parser.add_argument("--without", action="append", choices=PARTS, default=[], help="all parts but these")
+    parser.add_argument("--minutes", type=float, default=15, help="leave out what would take longer (default 15)")
+    parser.add_argument("--quick", action="store_true", help="one round of the costs")
+    parser.add_argument("--write", action="store_true", help="put the tables into PERF.md")
+    return parser, parser.parse_args()
+
+
+def main():
+    parser, args = arguments()
+    rig = systems.Rig(args.binaries)
+    missing = [name for name in ("siplane", "siplane-load", "null-forwarder") if not os.access(rig.program(name), os.X_OK)]
+    if missing or not rig.kamailio or not rig.kamcmd or (os.cpu_count() or 1) < 2:
+        parser.error(f"not built: {', '.join(missing)}" if missing else "needs kamailio (and kamcmd) and two cores")
+    signal.signal(signal.SIGINT, systems.interrupted)
+    signal.signal(signal.SIGTERM, systems.interrupted)
+    parts = {"costs"} if args.quick else set(args.only or PARTS) - set(args.without)
+    for _ in NEEDS:
+        parts |= set().union(*(NEEDS.get(part, set()) for part in parts))
+    began = time.monotonic()
+    bench = rows.Bench(rig, lambda text: print(f"[{time.monotonic() - began:4.0f} s] {text}", file=sys.stderr, flush=True))
+    results = measured(bench, parts, 1 if args.quick else args.rounds, began + args.minutes * 60)
+    text = f"{machine(rig, 'make load')}\n\n{sections(bench, results)}"
+    print(f"{text}\n\ntook {time.monotonic() - began:.0f} s")
+    if args.write:
+        write(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
