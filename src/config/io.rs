@@ -49,7 +49,7 @@ impl Default for IoSettings {
         Self {
             engine: EngineWish::default(),
             gather: Duration::from_micros(100),
-            gather_above_per_ms: 20,
+            gather_above_per_ms: 60,
             busy_poll: false,
             steering: SteeringWish::default(),
         }

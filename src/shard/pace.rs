@@ -20,7 +20,7 @@ pub struct Waiting {
 
 impl Default for Waiting {
     fn default() -> Self {
-        Self { gather: Duration::from_micros(100), gather_above_per_ms: 20, busy_poll: false }
+        Self { gather: Duration::from_micros(100), gather_above_per_ms: 60, busy_poll: false }
     }
 }
 
@@ -76,16 +76,16 @@ mod tests {
         let waiting = Waiting::default();
         let mut pace = Pace::new(waiting, at(0));
         assert_eq!(pace.patience(SECOND), Patience::Sleep(SECOND));
-        pace.note(at(MS), 19);
+        pace.note(at(MS), 59);
         assert_eq!(pace.patience(SECOND), Patience::Sleep(SECOND), "below the bound");
         pace.note(at(MS + 1), 900);
         assert_eq!(pace.patience(SECOND), Patience::Sleep(SECOND), "a moment says nothing about the rate");
-        pace.note(at(3 * MS), 60);
+        pace.note(at(3 * MS), 180);
         assert_eq!(pace.patience(SECOND), Patience::Gather { gather: waiting.gather, timeout: SECOND });
         let soon = Duration::from_micros(70);
         assert_eq!(pace.patience(soon), Patience::Sleep(soon), "a timer is not made late");
         assert_eq!(pace.patience(Duration::ZERO), Patience::Look);
-        pace.note(at(100 * MS), 70);
+        pace.note(at(100 * MS), 190);
         assert_eq!(pace.patience(SECOND), Patience::Sleep(SECOND));
     }
 
