@@ -151,6 +151,11 @@ impl Dialogs {
         self.slots.get(id).is_some_and(|dialog| dialog.legs.iter().any(|leg| leg.tag == tag && !leg.ended))
     }
 
+    /// Whether the ACK of the leg with this far tag has passed (RFC 3261 §13.3.1.4).
+    pub(crate) fn is_acked(&self, id: Id, tag: u32) -> bool {
+        self.slots.get(id).is_some_and(|dialog| dialog.legs.iter().any(|leg| leg.tag == tag && leg.acked))
+    }
+
     /// Files its next deadline.
     pub(crate) fn file(&mut self, id: Id, wheel: &mut Wheel<Owner>) {
         if let Some(dialog) = self.slots.get_mut(id) {

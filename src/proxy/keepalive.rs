@@ -91,13 +91,14 @@ impl Proxy {
         }
     }
 
-    /// The interval of `dialog` is over.
+    /// The interval of `dialog` is over. RFC 3261 §13.3.1.4: before the ACK its 2xx is still repeated, and an end may not know of it yet.
     pub(super) fn keepalive_due(&mut self, turn: &mut Turn<'_>, dialog: Id) {
-        let legs = self.ends.of(dialog);
+        let mut legs = self.ends.of(dialog);
         if let Some(dialog) = self.dialogs.get_mut(dialog) {
             let next = turn.now + self.settings.keepalive.interval;
             dialog.deadlines.retransmit_at = if legs.is_empty() { NEVER } else { next };
         }
+        legs.retain(|leg| self.ends.get(*leg).is_some_and(|ends| self.dialogs.is_acked(dialog, ends.tag)));
         let asked: &[End] = match self.settings.keepalive.to {
             KeepaliveTo::Both => &End::BOTH,
             KeepaliveTo::Caller => &[End::Caller],

@@ -70,6 +70,24 @@ fn ended(world: &mut World, numbers: [&str; 2]) {
     assert_eq!((world.load(0), world.proxy.dialogs(), world.proxy.stats().dialogs_dead), (0, 0, 1));
 }
 
+// RFC 3261 §13.3.1.4: until the ACK comes the callee repeats its 2xx, for 64*T1, and the caller may not know of the call yet: its 481
+// would be no proof that it is gone.
+#[test]
+fn nobody_is_asked_before_the_ack_has_passed() {
+    let mut world = keeping(|settings| settings.keepalive.interval = Duration::from_secs(10));
+    let invite = call(&mut world);
+    world.receive(FIRST, answer(&invite, "200 OK", "to1", CONTACT));
+    world.sent(CALLER, "SIP/2.0 200");
+    world.wait_ms(30_000);
+    world.nothing_left();
+    world.receive(CALLER, in_dialog("ACK", "ackto1", &invite, "to1"));
+    world.sent(FIRST, "ACK");
+    let asked = asked(&mut world);
+    say(&mut world, &asked, ["200 OK", "200 OK"]);
+    hang_up(&mut world, &invite, "to1");
+    ends_clean(world);
+}
+
 #[test]
 fn without_an_interval_nothing_is_sent_and_nothing_kept() {
     let mut world = single();

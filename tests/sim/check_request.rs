@@ -45,11 +45,13 @@ impl Checks {
             let spacing = now.saturating_since(known.resent_at);
             known.resent_at = now;
             known.sends += 1;
-            // RFC 3261 §17.1.1.2, §17.1.2.2: an ACK for 2xx has no transaction and goes on as often as it comes.
-            ensure(method == "ACK" || spacing >= T1, || format!("retransmitted after {spacing:?}"))?;
-            return ensure(method == "ACK" || known.final_code.is_none(), || {
-                String::from("retransmitted after the final")
-            });
+            // RFC 3261 §16.11, §17.1.1.2: an ACK for 2xx, and a CANCEL of nothing known, have no transaction and go on as often as they come.
+            if method == "ACK" || method == "CANCEL" {
+                let (sends, arrivals) = (known.sends, context.paths.len());
+                return ensure(sends as usize <= arrivals, || format!("sent {sends} times, came {arrivals} times"));
+            }
+            ensure(spacing >= T1, || format!("retransmitted after {spacing:?}"))?;
+            return ensure(known.final_code.is_none(), || String::from("retransmitted after the final"));
         }
         let target = self.target(table, context, out);
         self.forwarded(table, context, target, out, message, &vias)?;

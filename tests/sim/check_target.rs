@@ -97,6 +97,13 @@ impl Checks {
         ensure(sent, || format!("{} in {} went nowhere", context.method, context.call_id))
     }
 
+    /// RFC 3261 §16.10, §16.11: a CANCEL of nothing known goes on as often as it comes. RFC 6026 §7.3: what answers it there belongs to no
+    /// transaction and is not forwarded.
+    pub(crate) fn went_on_each_time(&self, context: &Context) -> bool {
+        let sends: usize = context.branches.iter().map(|branch| self.branches[branch].sends as usize).sum();
+        sends == context.paths.len()
+    }
+
     /// Whether `out` leaves by the socket that its call has towards `side`.
     pub(crate) fn has_socket(&self, call_id: &str, side: Side, out: &Transmit<'_>) -> bool {
         let mut invites = self.calls_of(call_id);

@@ -121,8 +121,10 @@ impl World {
         let answered = context.success_sent || context.final_sent.is_some();
         match context.method.as_str() {
             "ACK" => return self.checks.goes_on(context),
-            "INVITE" | "CANCEL" => {
-                ensure(answered, || format!("{} of {} was never answered", context.method, context.call_id))?
+            "INVITE" => ensure(answered, || format!("INVITE of {} was never answered", context.call_id))?,
+            "CANCEL" => {
+                let answered = answered || self.checks.went_on_each_time(context);
+                ensure(answered, || format!("CANCEL of {} was neither answered nor passed on", context.call_id))?
             }
             _ => {}
         }
