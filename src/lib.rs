@@ -18,7 +18,8 @@
 //!
 //! ```text
 //! main → cli → { server, config, host }    the command line
-//! server → { shard, prober, config, host } wiring: start order, end order
+//! server → { shard, prober, control, config, host } wiring: start order, end order
+//! control → { config, shard, … }           FLOOR 2, beside the shards: what operators ask and say; sees no datagram of a call
 //! host → nothing of ours                   beside the floors: what /proc and /sys say of the machine, and the cures
 //! shard → { proxy, dispatcher, sip }       FLOOR 2: the sockets, clock and seeds of the data path
 //! prober → { proxy, dispatcher, sip }      FLOOR 2: asks destinations whether they live, on a core of its own
@@ -49,6 +50,8 @@
 pub mod cli;
 #[cfg(feature = "io")]
 pub mod config;
+#[cfg(feature = "io")]
+pub mod control;
 pub mod dispatcher;
 #[cfg(feature = "io")]
 pub mod host;

@@ -119,3 +119,9 @@ pub const DEMO_CALLS_PER_DESTINATION: usize = 16_384;
 
 /// What was wrong with calls of the demo's caller: texts that are kept; beyond it they are only counted.
 pub const DEMO_FAULTS_KEPT: usize = 16;
+
+/// Connections to the control side's unix socket at once; beyond it they wait to be accepted.
+pub const CONTROL_CONNECTIONS_MAX: usize = 64;
+
+/// Largest request to the control side, bytes; beyond it: refused, and the connection ends.
+pub const CONTROL_REQUEST_BYTES_MAX: usize = 1 << 20;

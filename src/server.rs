@@ -1,11 +1,13 @@
 //! Wiring only: what is started in which order, and ended in which.
 //!
-//! Start: table → sockets, bound in shard order → shards → prober. End: the shards drain and end together, then the prober.
+//! Start: table → sockets, bound in shard order → shards → prober → control. End: the shards drain and end together, then the prober, then
+//! the control side.
 
 mod cores;
 mod host_plan;
 
 use crate::config::{self, Config, EngineWish, IoSettings, ProberSettings};
+use crate::control::{self, Control, ControlPlan, ControlThread};
 use crate::dispatcher::{Table, TableError};
 use crate::prober::{self, News, NewsSource, ProbePolicy, ProbeSettings, Prober, ProberPlan};
 use crate::proxy::{Policy, Settings};
@@ -38,6 +40,8 @@ pub struct Server {
     prober: Option<JoinHandle<()>>,
     stop_prober: Arc<AtomicBool>,
     shutdown_timeout: Duration,
+    /// Dropped last: whoever asks during a shutdown gets an answer.
+    control: Option<ControlThread>,
 }
 
 /// How a shutdown ended.
@@ -91,6 +95,7 @@ impl Server {
     /// # Errors
     /// See [`ServerError`]; nothing runs then.
     pub fn start(config: Config) -> Result<Self, ServerError> {
+        let running = config.clone();
         let table = Table::build(config.sets, None).map_err(ServerError::Table)?;
         let policy = Policy { table, rules: config.rules, default_set: config.default_set };
         let policy = Arc::new(ArcSwap::from_pointee(policy));
@@ -122,10 +127,12 @@ impl Server {
             prober: None,
             stop_prober,
             shutdown_timeout: config.shutdown_timeout,
+            control: None,
         };
         // Also with an interval of zero: what calls say is judged there, and destinations may have an interval of their own.
         let sockets = sending.unwrap_or_default();
         server.start_prober(&config.settings, &config.prober, cores.prober, sockets, answers)?;
+        server.start_control(running)?;
         tracing::info!(shards = ?cores.shards, listen = ?listened(&config.settings), "ready");
         Ok(server)
     }
@@ -163,6 +170,20 @@ impl Server {
         let thread = thread::Builder::new().name(String::from("prober"));
         let thread = thread.spawn(move || prober::run(plan, clock::now, &Answers(answers)));
         self.prober = Some(thread.map_err(|error| ServerError::System("prober thread", error))?);
+        Ok(())
+    }
+
+    fn start_control(&mut self, config: Config) -> Result<(), ServerError> {
+        let settings = config.control.clone();
+        let control = Control::new(ControlPlan {
+            config,
+            policy: Arc::clone(&self.policy),
+            counters: self.counters.clone(),
+            drift: Arc::clone(&self.drift),
+            lifecycle: Arc::clone(&self.lifecycle),
+        });
+        let thread = control::start(&settings, Arc::new(control));
+        self.control = Some(thread.map_err(|error| ServerError::System("control side", error))?);
         Ok(())
     }
 

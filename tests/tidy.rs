@@ -27,12 +27,12 @@ const FLOORS: &[(&str, &[&str], &str)] = &[
     ),
     (
         "server",
-        &["shard", "prober", "config", "host", "proxy", "dispatcher", "limits", "time", "stats"],
+        &["shard", "prober", "control", "config", "host", "proxy", "dispatcher", "limits", "time", "stats"],
         "wiring: start, drain, shutdown order",
     ),
     (
         "control",
-        &["config", "dispatcher", "stats", "limits", "time"],
+        &["config", "shard", "prober", "proxy", "dispatcher", "sip", "stats", "limits", "time"],
         "beside the shards; never sees a datagram of a call",
     ),
     ("shard", &["proxy", "dispatcher", "sip", "limits", "time", "stats"], "the data path's only sockets and clock"),

@@ -13,6 +13,7 @@ mod address;
 mod algorithm;
 mod chain;
 mod codes;
+mod control;
 mod convert;
 mod destination;
 mod io;
@@ -33,6 +34,7 @@ mod socket;
 mod tests;
 mod uri;
 
+pub use control::ControlSettings;
 pub use io::{EngineWish, IoSettings, SteeringWish};
 pub use problem::{Kind, Problem, Problems};
 
@@ -44,7 +46,7 @@ use reader::{Section, Source};
 use set::ListSets;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 /// The config that is used when no file is named: `config/siplane.toml`, which documents every key.
@@ -75,6 +77,10 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// The log.
     pub log: LogSettings,
+    /// The doors of the control side.
+    pub control: ControlSettings,
+    /// The file that it was read from; none: it was no file.
+    pub path: Option<PathBuf>,
     /// What is odd in the file, but no error.
     pub warnings: Problems,
 }
@@ -197,7 +203,7 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
     let file_name = path.display().to_string();
     let bytes = read(path).map_err(|error| unusable(&file_name, &error, "a file that can be read"))?;
     match core::str::from_utf8(&bytes) {
-        Ok(text) => parse(text, &file_name),
+        Ok(text) => parse(text, &file_name).map(|config| Config { path: Some(path.to_owned()), ..config }),
         Err(error) => Err(not_utf8(&bytes[..error.valid_up_to()], &file_name)),
     }
 }
@@ -268,6 +274,8 @@ fn config(mut root: Section<'_>, beside: &Path, read_file: ReadFile<'_>) -> (Con
         prober,
         shutdown_timeout: root.seconds("shutdown_timeout_s", 0..=86_400, Duration::from_secs(30)),
         log: process::log(root.section("log")),
+        control: control::control(root.section("control")),
+        path: None,
         warnings: Problems::default(),
     };
     root.finish();

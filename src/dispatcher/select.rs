@@ -376,7 +376,7 @@ mod tests {
             for count in [0, 1, 5, 200] {
                 let mut bench = Bench::new(algorithm, &vec![1; count]);
                 (0..count).for_each(|position| bench.set_available(position, false));
-                assert_eq!(bench.select(b"call"), [], "{algorithm:?} {count}");
+                assert_eq!(bench.select(b"call"), Vec::<usize>::new(), "{algorithm:?} {count}");
             }
         }
     }

@@ -15,7 +15,7 @@ fn all_problems_are_told_at_once_and_in_the_order_of_lines() {
          f:2: unrouted: found 405, allowed: 404, 403\n\
          f:3: server_headr: found an unknown key, allowed: listen, aliases, transactions_max, dialogs_max, \
          stored_bytes_max, unrouted, preloaded_route, server_header, timers, dialog, default_socket, default_sockname, prober, \
-         dispatcher_list, set, rule, default_set, shards, io, shutdown_timeout_s, log (did you mean \"server_header\"?)\n\
+         dispatcher_list, set, rule, default_set, shards, io, shutdown_timeout_s, log, control (did you mean \"server_header\"?)\n\
          f:5: log.level: found \"inf\", allowed: off, error, warn, info, debug, trace (did you mean \"info\"?)\n\
          f:8: set[0].algorithm: found \"round-robbin\", allowed: round-robin, round-robin-overload, random, priority, weight, \
          relative-weight, call-load, call-load-two-choices, latency, parallel, round-robin-or-priority, srv, hash-call-id, \
@@ -42,7 +42,8 @@ fn a_file_that_cannot_be_read_is_told_by_its_name() {
         "no/such.toml: found No such file or directory (os error 2), allowed: a file that can be read"
     );
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/siplane.toml");
-    assert_eq!(load(&shipped), parse(BUILT_IN, "f"));
+    let at_its_place = |config| Config { path: Some(shipped.clone()), ..config };
+    assert_eq!(load(&shipped), parse(BUILT_IN, "f").map(at_its_place));
     assert_eq!(not_utf8(b"a = 1\nb", "f").to_string(), "f:2: found bytes that are not UTF-8, allowed: UTF-8");
 }
 

@@ -103,7 +103,7 @@ fn loss_and_rate_hold_under_every_algorithm() {
         assert_eq!(admitted, 2, "{algorithm:?}: a burst of an eighth");
         report(&bench, 0, &rate(0, 3));
         bench.now = bench.now + Duration::from_millis(400);
-        assert_eq!(bench.select(b"call"), [], "{algorithm:?}: a rate of none");
+        assert_eq!(bench.select(b"call"), Vec::<usize>::new(), "{algorithm:?}: a rate of none");
         assert!(!bench.states().admits(state, FIRST_ATTEMPT, bench.now));
     }
 }
@@ -120,7 +120,7 @@ fn a_set_without_overload_control_does_not_look_at_reports() {
     let mut by_algorithm = Bench::new(Algorithm::RoundRobinOverload, &[1]);
     by_algorithm.now = NOW;
     report(&by_algorithm, 0, &loss(100, 1));
-    assert_eq!(by_algorithm.select(b"call"), []);
+    assert_eq!(by_algorithm.select(b"call"), Vec::<usize>::new());
 }
 
 #[test]

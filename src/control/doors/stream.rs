@@ -1,0 +1,77 @@
+//! The unix stream socket: JSON-RPC, one document to a line.
+
+use super::json;
+use crate::control::Control;
+use crate::control::rpc::Role;
+use crate::limits;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+
+/// The socket, open.
+#[derive(Debug)]
+pub(super) struct Door(UnixListener);
+
+impl Door {
+    /// Opens the socket at `path`, in the place of one that nobody listens on any more, for its owner and group alone.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        remove_stale(path).map_err(named)?;
+        let listener = UnixListener::bind(path).map_err(named)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(named)?;
+        Ok(Self(listener))
+    }
+
+    /// Serves everybody who connects.
+    pub(super) async fn serve(self, control: Arc<Control>) {
+        let places = Arc::new(Semaphore::new(limits::CONTROL_CONNECTIONS_MAX));
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            match self.0.accept().await {
+                Ok((stream, _)) => {
+                    let control = Arc::clone(&control);
+                    tokio::spawn(async move {
+                        // Who has gone away needs no answer.
+                        let _ = converse(stream, &control).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => tracing::warn!(%error, "the control socket accepts nobody"),
+            }
+        }
+    }
+}
+
+/// A socket that nobody listens on is left over from a process that died.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match std::os::unix::net::UnixStream::connect(path) {
+        Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there")),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+        Err(_) => Ok(()),
+    }
+}
+
+async fn converse(stream: UnixStream, control: &Arc<Control>) -> io::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = BufReader::new(reader);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let bound = limits::CONTROL_REQUEST_BYTES_MAX as u64;
+        if (&mut reader).take(bound).read_until(b'\n', &mut line).await? == 0 {
+            return Ok(());
+        }
+        if let Some(answer) = json::answer(control, Role::Operate, &line).await {
+            let mut text = answer.to_string();
+            text.push('\n');
+            writer.write_all(text.as_bytes()).await?;
+        }
+        if !line.ends_with(b"\n") {
+            return Ok(());
+        }
+    }
+}

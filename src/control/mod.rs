@@ -1,0 +1,31 @@
+//! The control side: what operators ask and say, beside the shards and never in a call's way.
+//!
+//! # Policy
+//!
+//! - Every method is written once, in [`rpc`], as a function of [`Control`] and [`Arguments`]; each door in [`doors`] only turns bytes
+//!   into calls of methods and answers into bytes. So a method means the same behind every door.
+//! - One thread with a tokio runtime of its own serves all doors. Methods that wait (a lock, a database, a shard) are asynchronous; all
+//!   others end at once.
+//! - What changes the table or an operator's word goes through [`Control`], one change at a time.
+//! - Shards are asked for nothing on their call path: what is published is read from atomics.
+//!
+//! # Absent
+//!
+//! No datagram of a call is ever seen here.
+
+mod answer;
+mod arguments;
+mod doors;
+mod fault;
+mod rpc;
+mod running;
+mod thread;
+mod value;
+
+pub use answer::Answer;
+pub use arguments::{Arguments, Given, Kind, Param};
+pub use fault::{Blame, Fault};
+pub use rpc::{Later, METHODS, Method, Role, Run, find};
+pub use running::{Control, ControlPlan};
+pub use thread::{ControlThread, start};
+pub use value::Value;

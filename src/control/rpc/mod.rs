@@ -1,0 +1,87 @@
+//! Every method, once.
+
+mod core;
+mod system;
+
+use super::{Answer, Arguments, Control, Fault, Given, Param};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// What a caller may do.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Role {
+    /// Look.
+    Read,
+    /// Change, too.
+    Operate,
+}
+
+/// An answer that takes its time.
+pub type Later = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// How a method runs.
+#[derive(Clone, Copy, Debug)]
+pub enum Run {
+    /// It ends at once.
+    Now(fn(&Control, &Arguments) -> Answer),
+    /// It waits for something.
+    Later(fn(Arc<Control>, Arguments) -> Later),
+}
+
+/// One method.
+#[derive(Clone, Copy, Debug)]
+pub struct Method {
+    /// Its name, as Kamailio has it where Kamailio has it.
+    pub name: &'static str,
+    /// What it does, in a sentence for people.
+    pub help: &'static str,
+    /// What it takes.
+    pub params: &'static [Param],
+    /// Who may call it.
+    pub role: Role,
+    /// What it does.
+    pub run: Run,
+}
+
+/// All methods, by area.
+pub const METHODS: &[&[Method]] = &[core::METHODS, system::METHODS];
+
+/// The method of that name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Method> {
+    all().find(|method| method.name == name)
+}
+
+/// All methods.
+pub(super) fn all() -> impl Iterator<Item = &'static Method> {
+    METHODS.iter().copied().flatten()
+}
+
+/// Calls the method `name` for somebody of this `role`.
+pub(super) async fn call(control: &Arc<Control>, role: Role, name: &str, given: Given) -> Answer {
+    let method = find(name).ok_or_else(|| Fault::no_such_method(name))?;
+    if role < method.role {
+        return Err(Fault::role(name));
+    }
+    let arguments = Arguments::bind(method.params, given)?;
+    match method.run {
+        Run::Now(run) => run(control, &arguments),
+        Run::Later(run) => run(Arc::clone(control), arguments).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_methods_share_a_name_and_each_has_help() {
+        let mut names: Vec<_> = all().map(|method| method.name).collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        assert!(all().all(|method| method.help.ends_with('.')));
+    }
+}

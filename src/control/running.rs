@@ -1,0 +1,69 @@
+//! What methods work on.
+
+use crate::config::Config;
+use crate::proxy::Policy;
+use crate::shard::{Drift, Lifecycle, ShardCounters, Snapshot};
+use arc_swap::ArcSwap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// The running process as the control side sees it.
+#[derive(Debug)]
+pub struct Control {
+    plan: ControlPlan,
+    started_at: SystemTime,
+}
+
+/// What the control side is given at start.
+#[derive(Debug)]
+pub struct ControlPlan {
+    /// The config in force.
+    pub config: Config,
+    /// The published policy.
+    pub policy: Arc<ArcSwap<Policy>>,
+    /// What each shard publishes.
+    pub counters: Vec<Arc<ShardCounters>>,
+    /// What the last audit found.
+    pub drift: Arc<Drift>,
+    /// Whether calls are taken.
+    pub lifecycle: Arc<Lifecycle>,
+}
+
+impl Control {
+    /// The control side of a process that starts now.
+    #[must_use]
+    pub fn new(plan: ControlPlan) -> Self {
+        Self { plan, started_at: SystemTime::now() }
+    }
+
+    /// When the process started.
+    #[must_use]
+    pub const fn started_at(&self) -> SystemTime {
+        self.started_at
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        self.plan.policy.load_full()
+    }
+
+    /// The sum of what the shards have counted, at most 100 ms old, and the drift that the last audit found.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let mut snapshot = ShardCounters::total(self.plan.counters.iter().map(Arc::as_ref));
+        snapshot.levels.drift = self.plan.drift.load();
+        snapshot
+    }
+
+    /// What each shard published last.
+    pub fn shards(&self) -> impl Iterator<Item = Snapshot> {
+        self.plan.counters.iter().map(|counters| counters.load())
+    }
+
+    /// Whether the process is there to take calls.
+    #[must_use]
+    pub fn lifecycle(&self) -> &Lifecycle {
+        &self.plan.lifecycle
+    }
+}
