@@ -125,3 +125,21 @@ pub const CONTROL_CONNECTIONS_MAX: usize = 64;
 
 /// Largest request to the control side, bytes; beyond it: refused, and the connection ends.
 pub const CONTROL_REQUEST_BYTES_MAX: usize = 1 << 20;
+
+/// Connections to the HTTP door at once; beyond it they wait to be accepted.
+pub const HTTP_CONNECTIONS_MAX: usize = 128;
+
+/// Requests a second to the HTTP door, as many of which may come at once; beyond it: 429.
+pub const HTTP_REQUESTS_PER_SECOND: u32 = 1_000;
+
+/// Largest head of an HTTP request, bytes; beyond it: 431.
+pub const HTTP_HEAD_BYTES_MAX: usize = 16_384;
+
+/// Longest time for the head of an HTTP request, for its body, and for a TLS handshake; beyond it: 408, or the connection ends.
+pub const HTTP_REQUEST_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long a door waits that cannot accept: descriptors may be back by then.
+pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// Shortest bearer token, bytes; a start error below it.
+pub const TOKEN_BYTES_MIN: usize = 16;

@@ -34,7 +34,7 @@ mod socket;
 mod tests;
 mod uri;
 
-pub use control::ControlSettings;
+pub use control::{ControlSettings, HttpSettings, Role, TlsSettings};
 pub use io::{EngineWish, IoSettings, SteeringWish};
 pub use problem::{Kind, Problem, Problems};
 

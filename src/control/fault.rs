@@ -53,10 +53,10 @@ impl Fault {
         Self { blame: Blame::NoSuchMethod, detail, kamailio: "Method Not Found" }
     }
 
-    /// The caller may only read.
+    /// The caller's role does not allow it.
     #[must_use]
-    pub fn role(name: &str) -> Self {
-        let detail = format!("{name} needs the role operate");
+    pub fn role(name: &str, wanted: &str) -> Self {
+        let detail = format!("{name} needs the role {wanted}");
         Self { blame: Blame::Role, detail, kamailio: "Permission Denied" }
     }
 

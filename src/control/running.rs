@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::proxy::Policy;
-use crate::shard::{Drift, Lifecycle, ShardCounters, Snapshot};
+use crate::shard::{Drift, Lifecycle, Phase, ShardCounters, Snapshot};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -65,5 +65,18 @@ impl Control {
     #[must_use]
     pub fn lifecycle(&self) -> &Lifecycle {
         &self.plan.lifecycle
+    }
+
+    /// Why new calls would find nothing here; none when they are welcome.
+    #[must_use]
+    pub fn why_not_ready(&self) -> Option<&'static str> {
+        if self.plan.lifecycle.phase() != Phase::Running {
+            return Some("stopping");
+        }
+        let policy = self.plan.policy.load();
+        let (states, sets) = (policy.table.states(), policy.table.sets());
+        let mut destinations = sets.iter().flat_map(|set| &set.destinations);
+        (!destinations.any(|destination| states.is_available(destination.state)))
+            .then_some("no destination is available")
     }
 }

@@ -1,5 +1,7 @@
 //! The doors of the control side on real sockets, with the real clients.
 
+mod http;
+mod http_tls;
 #[path = "../loopback/program.rs"]
 mod program;
 mod stream;

@@ -1,5 +1,6 @@
 //! What the tests share: the parts that every file needs, and all problems of a text as text.
 
+mod control;
 mod list;
 mod process;
 mod report;

@@ -4,18 +4,10 @@ mod core;
 mod system;
 
 use super::{Answer, Arguments, Control, Fault, Given, Param};
+pub use crate::config::Role;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-
-/// What a caller may do.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Role {
-    /// Look.
-    Read,
-    /// Change, too.
-    Operate,
-}
 
 /// An answer that takes its time.
 pub type Later = Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -61,8 +53,8 @@ pub(super) fn all() -> impl Iterator<Item = &'static Method> {
 /// Calls the method `name` for somebody of this `role`.
 pub(super) async fn call(control: &Arc<Control>, role: Role, name: &str, given: Given) -> Answer {
     let method = find(name).ok_or_else(|| Fault::no_such_method(name))?;
-    if role < method.role {
-        return Err(Fault::role(name));
+    if !role.allows(method.role) {
+        return Err(Fault::role(name, method.role.name()));
     }
     let arguments = Arguments::bind(method.params, given)?;
     match method.run {
