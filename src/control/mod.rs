@@ -2,7 +2,7 @@
 //!
 //! # Policy
 //!
-//! - Every method is written once, in [`rpc`], as a function of [`Control`] and [`Arguments`]; each door in [`doors`] only turns bytes
+//! - Every method is written once, in `rpc`, as a function of [`Control`] and [`Arguments`]; each door in `doors` only turns bytes
 //!   into calls of methods and answers into bytes. So a method means the same behind every door.
 //! - One thread with a tokio runtime of its own serves all doors. Methods that wait (a lock, a database, a shard) are asynchronous; all
 //!   others end at once.
