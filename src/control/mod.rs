@@ -18,9 +18,11 @@ mod answer;
 mod arguments;
 mod doors;
 mod fault;
+mod metrics;
 mod rpc;
 mod running;
 mod thread;
+mod utilisation;
 mod value;
 
 pub use answer::Answer;

@@ -83,10 +83,18 @@ pub struct Evidence {
     pub timeouts_in_row: u32,
     /// Calls that could not be sent since the last answer.
     pub unreachables_in_row: u32,
-    /// Final answers since it got its slot.
-    pub answers: u64,
+    /// Final answers since it got its slot: 2xx, 3xx, 4xx, 5xx, 6xx.
+    pub answers: [u64; 5],
     /// Those of them that were a fault.
     pub faults: u64,
+}
+
+impl Evidence {
+    /// Final answers of all classes.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.answers.iter().sum()
+    }
 }
 
 /// Why a destination gets no traffic although it may be healthy.
@@ -107,7 +115,7 @@ pub struct Outage {
 pub(super) struct EvidenceCells {
     timeouts_in_row: AtomicU32,
     unreachables_in_row: AtomicU32,
-    answers: AtomicU64,
+    answers: [AtomicU64; 5],
     faults: AtomicU64,
     /// A wish to be held off until then that the prober has not seen; 0: none.
     wish_ns: AtomicU64,
@@ -120,7 +128,8 @@ pub(super) struct EvidenceCells {
 
 impl EvidenceCells {
     pub(super) fn reset(&self) {
-        for cell in [&self.answers, &self.faults, &self.wish_ns, &self.ejected_until_ns, &self.held_until_ns] {
+        self.answers.iter().for_each(|cell| cell.store(0, Ordering::Relaxed));
+        for cell in [&self.faults, &self.wish_ns, &self.ejected_until_ns, &self.held_until_ns] {
             cell.store(0, Ordering::Relaxed);
         }
         self.ejections.store(0, Ordering::Relaxed);
@@ -152,8 +161,8 @@ impl States {
         let cells = &self.slot(index).vitals.evidence;
         let rows = [&cells.timeouts_in_row, &cells.unreachables_in_row];
         rows.into_iter().filter(|row| row.load(Ordering::Relaxed) > 0).for_each(|row| row.store(0, Ordering::Relaxed));
-        if code >= 200 {
-            cells.answers.fetch_add(1, Ordering::Relaxed);
+        if let Some(class) = cells.answers.get(usize::from(code / 100).wrapping_sub(2)) {
+            class.fetch_add(1, Ordering::Relaxed);
         }
         if is_fault(code) {
             cells.faults.fetch_add(1, Ordering::Relaxed);
@@ -176,7 +185,7 @@ impl States {
         Evidence {
             timeouts_in_row: cells.timeouts_in_row.load(Ordering::Relaxed),
             unreachables_in_row: cells.unreachables_in_row.load(Ordering::Relaxed),
-            answers: cells.answers.load(Ordering::Relaxed),
+            answers: cells.answers.each_ref().map(|class| class.load(Ordering::Relaxed)),
             faults: cells.faults.load(Ordering::Relaxed),
         }
     }
@@ -295,7 +304,7 @@ mod tests {
             states.note_answer(INDEX, code);
         }
         let evidence = states.evidence(INDEX);
-        assert_eq!((evidence.answers, evidence.faults), (10, 0), "provisional ones are no final answers");
+        assert_eq!((evidence.total(), evidence.faults), (10, 0), "provisional ones are no final answers");
         for code in [500, 502, 503, 504, 599] {
             states.note_answer(INDEX, code);
         }

@@ -86,6 +86,8 @@ pub struct Counters {
     pub failed: u64,
     /// Requests that went on to another target.
     pub failovers: u64,
+    /// Requests that came from another target, which had failed.
+    pub taken_over: u64,
 }
 
 /// The states of all destinations; shared by every shard, the prober and the control side.
@@ -183,6 +185,11 @@ impl States {
         self.slot(index).failovers.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a request that came from another target.
+    pub fn count_taken_over(&self, index: StateIndex) {
+        self.slot(index).taken_over.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The counters; each is exact, together they may be some calls apart.
     #[must_use]
     pub fn counters(&self, index: StateIndex) -> Counters {
@@ -192,6 +199,7 @@ impl States {
             answered: slot.answered.load(Ordering::Relaxed),
             failed: slot.failed.load(Ordering::Relaxed),
             failovers: slot.failovers.load(Ordering::Relaxed),
+            taken_over: slot.taken_over.load(Ordering::Relaxed),
         }
     }
 
@@ -343,6 +351,7 @@ pub(super) struct Slot {
     answered: AtomicU64,
     failed: AtomicU64,
     failovers: AtomicU64,
+    taken_over: AtomicU64,
     changed_at_ns: AtomicU64,
     pub(super) vitals: Vitals,
     /// 0: it never came back.
@@ -358,7 +367,9 @@ impl Slot {
     /// Forgets what was counted for the last destination here; the generation of the next one.
     fn reset(&self) -> u16 {
         let times = [&self.changed_at_ns, &self.available_since_ns, &self.arrival_ns];
-        for counter in [&self.selected, &self.answered, &self.failed, &self.failovers].into_iter().chain(times) {
+        for counter in
+            [&self.selected, &self.answered, &self.failed, &self.failovers, &self.taken_over].into_iter().chain(times)
+        {
             counter.store(0, Ordering::Relaxed);
         }
         self.vitals.reset();

@@ -1,4 +1,4 @@
-//! What slots know about the life of their destination besides its standing: one field of a slot, in four parts.
+//! What slots know about the life of their destination besides its standing: one field of a slot, in five parts.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,6 +7,7 @@ use super::evidence::EvidenceCells;
 use super::latency::LatencyCells;
 use super::overload::OverloadCells;
 use super::report::ReportCells;
+use super::setup::SetupCells;
 use super::state::{StateIndex, States};
 
 /// The vitals of one slot; all zero is a destination of which nothing is known.
@@ -16,6 +17,7 @@ pub(super) struct Vitals {
     pub(super) evidence: EvidenceCells,
     pub(super) report: ReportCells,
     pub(super) overload: OverloadCells,
+    pub(super) setup: SetupCells,
     /// [`Why`] of the last change of standing.
     why: AtomicU64,
 }
@@ -27,6 +29,7 @@ impl Vitals {
         self.evidence.reset();
         self.report.reset();
         self.overload.reset();
+        self.setup.reset();
         self.why.store(0, Ordering::Relaxed);
     }
 

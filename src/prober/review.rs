@@ -129,10 +129,10 @@ impl Watch {
     /// The share of faults in the window so far; none while there are too few answers.
     fn faults_percent(&mut self, now: Instant, evidence: Evidence, passive: &PassiveSpec) -> Option<u32> {
         let (since, answers, faults) = self.window;
-        let (answers, faults) = (evidence.answers.saturating_sub(answers), evidence.faults.saturating_sub(faults));
+        let (answers, faults) = (evidence.total().saturating_sub(answers), evidence.faults.saturating_sub(faults));
         let enough = answers > 0 && answers >= u64::from(passive.faults_answers_min);
         if now.saturating_since(since) >= passive.faults_window {
-            self.window = (now, evidence.answers, evidence.faults);
+            self.window = (now, evidence.total(), evidence.faults);
         }
         enough.then(|| (faults * 100 / answers) as u32)
     }

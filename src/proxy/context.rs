@@ -53,7 +53,8 @@ impl Proxy {
         let (server, invite) = (client.server, client.machine.is_invite());
         let first = token.is_some() || client.is_pending;
         if let Some(destination) = client.destination.filter(|_| first && invite) {
-            evidence::success(turn.policy.table.states(), destination, status);
+            let waited = turn.now.saturating_since(client.sent_at);
+            evidence::success(turn.policy.table.states(), destination, status, waited);
         }
         self.no_longer_pending(id);
         let failed = self.servers.get(server).is_some_and(|server| server.machine.takes_no_success());

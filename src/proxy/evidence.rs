@@ -18,9 +18,10 @@ pub(super) fn first_response(states: &States, from: DestinationId, status: Statu
     }
 }
 
-/// An INVITE got its first 2xx.
-pub(super) fn success(states: &States, from: DestinationId, status: Status) {
+/// An INVITE got its first 2xx, after `waited`.
+pub(super) fn success(states: &States, from: DestinationId, status: Status, waited: Duration) {
     states.count_answered(from.state());
+    states.note_setup(from.state(), waited);
     states.note_answer(from.state(), status.code());
 }
 

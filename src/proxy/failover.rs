@@ -64,7 +64,11 @@ impl Proxy {
         let Some(server) = self.servers.get_mut(id) else { return false };
         let (source, socket) = (server.source, server.socket);
         let Some(request) = server.request.take() else { return false };
+        let before = self.branches_of(id).count();
         let started = self.start_again(turn, id, &request, (source, socket), leaving);
+        let states = turn.policy.table.states();
+        let to = self.branches_of(id).skip(before).filter_map(|client| client.destination);
+        to.for_each(|destination| states.count_taken_over(destination.state()));
         match self.servers.get_mut(id) {
             Some(server) => server.request = Some(request),
             None => self.buffers.give(request),

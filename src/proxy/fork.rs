@@ -103,6 +103,16 @@ impl Proxy {
         at(&self.clients, link).map(|(id, client)| (id, client.next_branch))
     }
 
+    /// The branches of `server`, oldest first.
+    pub(super) fn branches_of(&self, server: Id) -> impl Iterator<Item = &Client> {
+        let mut next = self.servers.get(server).map_or(Link::END, |server| server.context.branches);
+        core::iter::from_fn(move || {
+            let (_, client) = at(&self.clients, next)?;
+            next = client.next_branch;
+            Some(client)
+        })
+    }
+
     /// Puts branch `id` at the end of the list of `server`, which has others.
     #[cold]
     pub(super) fn link_branch(&mut self, server: Id, id: Id) {

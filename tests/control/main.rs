@@ -2,6 +2,7 @@
 
 mod http;
 mod http_tls;
+mod metrics;
 #[path = "../loopback/program.rs"]
 mod program;
 mod stream;

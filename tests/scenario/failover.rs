@@ -5,6 +5,12 @@ use super::world::*;
 use siplane::dispatcher::{Admin, Algorithm, Exhausted, FailoverCodes, Health, SetId, Table};
 use std::time::Duration;
 
+fn taken_over(world: &World) -> Vec<u64> {
+    let table = &world.policy.table;
+    let destinations = table.set(SetId(1)).unwrap().destinations.iter();
+    destinations.map(|it| table.states().counters(it.state).taken_over).collect()
+}
+
 fn counters(world: &World, index: usize) -> (u64, u64, u64, u64) {
     let state = world.policy.table.set(SetId(1)).unwrap().destinations[index].state;
     let counters = world.policy.table.states().counters(state);
@@ -71,6 +77,7 @@ fn every_attempt_has_a_branch_of_its_own_and_the_same_request() {
     }
     assert_ne!(attempts[1].branch(), attempts[2].branch());
     assert_eq!(world.proxy.stats().failovers, 2);
+    assert_eq!(taken_over(&world), [0, 1, 1]);
     ends_clean(world);
 }
 

@@ -174,6 +174,9 @@ fn a_branch_that_fails_makes_room_for_the_next_target_while_others_ring() {
     is_cancelled(&mut world, &branches[0]);
     hang_up(&mut world, &third, &tag(&third));
     assert_eq!((stats(&world).forks, stats(&world).failovers), (1, 1));
+    let states = world.policy.table.states();
+    let taken_over = world.policy.table.sets()[0].destinations.iter().map(|it| states.counters(it.state).taken_over);
+    assert_eq!(taken_over.collect::<Vec<_>>(), [0, 0, 1], "the first two were forked, not failed over");
     ends_clean(world);
 }
 
@@ -526,7 +529,7 @@ fn losing_is_no_evidence() {
 /// Final answers that count, of each destination.
 fn answers(world: &World) -> Vec<u64> {
     let states = world.policy.table.states();
-    world.policy.table.sets()[0].destinations.iter().map(|it| states.evidence(it.state).answers).collect()
+    world.policy.table.sets()[0].destinations.iter().map(|it| states.evidence(it.state).total()).collect()
 }
 
 // But a destination that never said anything until Timer B is dead, whoever won.

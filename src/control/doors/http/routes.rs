@@ -2,7 +2,7 @@
 
 use super::access::{Access, Certified, Denied};
 use crate::control::doors::{json, kamailio_json};
-use crate::control::{Control, Role};
+use crate::control::{Control, Role, metrics};
 use crate::limits;
 use crate::shard::Phase;
 use axum::Router;
@@ -29,6 +29,7 @@ pub(super) fn router(control: Arc<Control>, access: Access) -> Router {
     let guarded = Router::new()
         .route("/rpc", post(standard))
         .route("/RPC", post(kamailio))
+        .route("/metrics", get(metrics_page))
         .route_layer(middleware::from_fn_with_state(desk.clone(), authenticate));
     // Health says nothing about the calls, and those who ask for it have no token.
     let open = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz));
@@ -126,6 +127,17 @@ async fn document(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Response> 
 
 fn in_json(status: StatusCode, text: String) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+/// What Prometheus reads.
+async fn metrics_page(State(desk): State<Desk>, Extension(role): Extension<Role>) -> Response {
+    if !role.allows(Role::Read) {
+        return (StatusCode::FORBIDDEN, "the role read is needed\n").into_response();
+    }
+    match metrics::page(&desk.control) {
+        Ok(page) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], page).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
 }
 
 /// Alive: this thread answers, and the shards are there.

@@ -1,0 +1,47 @@
+//! The shards: what each has counted and holds, and whether load has drifted.
+
+use super::page::{Labels, Page};
+use super::process::one;
+use crate::control::Control;
+use crate::proxy::Stats;
+use crate::shard::{IoStats, Levels, Snapshot};
+use crate::sip::Defect;
+use core::fmt::Error;
+
+/// The level that is not of a shard.
+const DRIFT: &str = "drift";
+
+pub(super) fn write(page: &mut Page<'_>, control: &Control) -> Result<(), Error> {
+    let shards: Vec<Snapshot> = control.shards().collect();
+    let labels = |shard: usize| Labels::none().with("shard", shard);
+    for (at, (name, help)) in IoStats::NAMES.into_iter().zip(IoStats::HELP).enumerate() {
+        let rows = shards.iter().enumerate().map(|(shard, snapshot)| (labels(shard), snapshot.io.as_array()[at]));
+        page.counters(&format!("io_{name}"), help, rows)?;
+    }
+    for (at, (name, help)) in Stats::NAMES.into_iter().zip(Stats::HELP).enumerate() {
+        let rows = shards.iter().enumerate().map(|(shard, snapshot)| (labels(shard), snapshot.proxy.as_array()[at]));
+        page.counters(name, help, rows)?;
+    }
+    for (at, (name, help)) in
+        Levels::NAMES.into_iter().zip(Levels::HELP).enumerate().filter(|(_, (name, _))| *name != DRIFT)
+    {
+        let rows = shards.iter().enumerate();
+        let rows = rows.map(|(shard, snapshot)| (labels(shard), snapshot.levels.as_array()[at] as f64));
+        page.gauges(&format!("held_{name}"), help, rows)?;
+    }
+    let defects = shards.iter().enumerate().flat_map(|(shard, snapshot)| {
+        let counts = Defect::ALL.into_iter().zip(snapshot.defects.0);
+        counts.map(move |(defect, count)| (labels(shard).with("reason", defect.label()), count))
+    });
+    page.counters(
+        "refused_messages",
+        "Messages that were dropped or answered because of what was wrong with them.",
+        defects,
+    )?;
+    let drift = control.snapshot().levels.drift as f64;
+    page.gauges(
+        "load_drift",
+        "Call load that no call accounts for, by the last audit: 0, or there is a bug.",
+        one(drift),
+    )
+}
