@@ -97,16 +97,11 @@ fn window(destinations: &[Destination], responder: &Responder, probing: bool) ->
     thread::sleep(Duration::from_millis(500));
     let (before, cpu_before) = (responder.answered.load(Ordering::Relaxed), shard_us());
     let report = load(&LoadOptions {
-        proxy: siplane.address,
-        source: siplane.address.ip(),
         source_ports: 4,
-        calls: CALLS,
-        calls_per_second: CALLS_PER_SECOND,
-        ring: Duration::from_millis(10)..Duration::from_millis(50),
         talk: Duration::from_millis(50)..Duration::from_millis(250),
         callee_hangs_up_percent: 0,
         last_wait: Duration::from_secs(5),
-        record_routed: true,
+        ..LoadOptions::new(siplane.address, CALLS, CALLS_PER_SECOND)
     });
     let report = report.expect("the load runs");
     let (probes, cpu) = (responder.answered.load(Ordering::Relaxed) - before, shard_us() - cpu_before);

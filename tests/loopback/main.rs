@@ -13,7 +13,6 @@ mod sockets;
 use program::{SHUTDOWN_TIMEOUT, Siplane};
 use siplane::cli::demo::{Destination, DestinationReport, LoadOptions, Report, load};
 use std::net::{SocketAddr, UdpSocket};
-use std::time::Duration;
 
 const CALLS: usize = 300;
 const DESTINATIONS: usize = 3;
@@ -80,19 +79,8 @@ fn check_caller(report: &Report, destinations: &[Destination], run: &str) {
     }
 }
 
-fn options(proxy: SocketAddr, source_ports: usize) -> LoadOptions {
-    LoadOptions {
-        proxy,
-        source: proxy.ip(),
-        source_ports,
-        calls: CALLS,
-        calls_per_second: 150,
-        ring: Duration::from_millis(10)..Duration::from_millis(50),
-        talk: Duration::from_millis(50)..Duration::from_millis(300),
-        callee_hangs_up_percent: 25,
-        last_wait: Duration::from_secs(10),
-        record_routed: true,
-    }
+const fn options(proxy: SocketAddr, source_ports: usize) -> LoadOptions {
+    LoadOptions { source_ports, ..LoadOptions::new(proxy, CALLS, 150) }
 }
 
 /// A host of this test alone, so that several run at once; the port is a free one.

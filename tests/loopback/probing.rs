@@ -38,19 +38,8 @@ fn wait_for(siplane: &Siplane, what: &str) -> Duration {
 fn a_destination_that_dies_under_500_calls_a_second_costs_no_call_and_is_inactive_within_two_probes() {
     let destinations: Vec<_> = (11..15).map(|host| Destination::start(address(host)).unwrap()).collect();
     let siplane = Siplane::start(address(1), |address| config(address, &destinations));
-    let load = Load::start(&LoadOptions {
-        proxy: siplane.address,
-        source: siplane.address.ip(),
-        source_ports: 8,
-        calls: CALLS,
-        calls_per_second: CALLS_PER_SECOND,
-        ring: Duration::from_millis(10)..Duration::from_millis(50),
-        talk: Duration::from_millis(50)..Duration::from_millis(300),
-        callee_hangs_up_percent: 25,
-        last_wait: Duration::from_secs(10),
-        record_routed: true,
-    });
-    let load = load.unwrap();
+    let options = LoadOptions { source_ports: 8, ..LoadOptions::new(siplane.address, CALLS, CALLS_PER_SECOND) };
+    let load = Load::start(&options).unwrap();
     thread::sleep(Duration::from_secs(2));
     assert!(!siplane.log().contains("event=trying"), "{}", siplane.log());
     destinations[3].fail();

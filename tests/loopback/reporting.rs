@@ -32,19 +32,7 @@ fn wait_for(siplane: &Siplane, what: &str, times: usize) {
 }
 
 fn place(siplane: &Siplane) -> Report {
-    let report = load(&LoadOptions {
-        proxy: siplane.address,
-        source: siplane.address.ip(),
-        source_ports: 4,
-        calls: CALLS,
-        calls_per_second: 150,
-        ring: Duration::from_millis(10)..Duration::from_millis(50),
-        talk: Duration::from_millis(50)..Duration::from_millis(300),
-        callee_hangs_up_percent: 25,
-        last_wait: Duration::from_secs(10),
-        record_routed: true,
-    })
-    .unwrap();
+    let report = load(&LoadOptions { source_ports: 4, ..LoadOptions::new(siplane.address, CALLS, 150) }).unwrap();
     assert_eq!((report.placed, report.lost()), (CALLS as u64, 0), "{:?} {:?}", report.refused, report.faults);
     report
 }

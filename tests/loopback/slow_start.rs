@@ -49,16 +49,10 @@ fn config(address: SocketAddr, destinations: &[Vec<Destination>]) -> String {
 
 fn load(proxy: SocketAddr, set: u8) -> Load {
     let options = LoadOptions {
-        proxy,
         source: source(set),
         source_ports: 8,
-        calls: CALLS,
-        calls_per_second: CALLS_PER_SECOND,
-        ring: Duration::from_millis(10)..Duration::from_millis(50),
         talk: Duration::from_millis(50)..Duration::from_millis(250),
-        callee_hangs_up_percent: 25,
-        last_wait: Duration::from_secs(10),
-        record_routed: true,
+        ..LoadOptions::new(proxy, CALLS, CALLS_PER_SECOND)
     };
     Load::start(&options).unwrap()
 }

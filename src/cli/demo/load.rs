@@ -39,6 +39,25 @@ pub struct LoadOptions {
     pub record_routed: bool,
 }
 
+impl LoadOptions {
+    /// Short calls from one port of the proxy's own address, through a proxy that writes Record-Route: what is to be otherwise is said.
+    #[must_use]
+    pub const fn new(proxy: SocketAddr, calls: usize, calls_per_second: u32) -> Self {
+        Self {
+            proxy,
+            source: proxy.ip(),
+            source_ports: 1,
+            calls,
+            calls_per_second,
+            ring: Duration::from_millis(10)..Duration::from_millis(50),
+            talk: Duration::from_millis(50)..Duration::from_millis(300),
+            callee_hangs_up_percent: 25,
+            last_wait: Duration::from_secs(10),
+            record_routed: true,
+        }
+    }
+}
+
 /// Places the calls and waits for their end.
 ///
 /// # Errors

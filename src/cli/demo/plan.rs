@@ -49,17 +49,13 @@ impl Default for Plan {
 impl Plan {
     /// The caller's part of it.
     pub(super) fn load(&self) -> LoadOptions {
+        let calls = (self.placing.as_secs_f64() * f64::from(self.calls_per_second)).round() as usize;
         LoadOptions {
-            proxy: self.proxy,
-            source: self.proxy.ip(),
-            source_ports: 1,
-            calls: (self.placing.as_secs_f64() * f64::from(self.calls_per_second)).round() as usize,
-            calls_per_second: self.calls_per_second,
             ring: self.ring.clone(),
             talk: self.talk.clone(),
             callee_hangs_up_percent: CALLEE_HANGS_UP_PERCENT,
             last_wait: self.last_wait,
-            record_routed: true,
+            ..LoadOptions::new(self.proxy, calls, self.calls_per_second)
         }
     }
 

@@ -18,16 +18,13 @@ fn ms(ms: u64) -> Duration {
 
 fn options(proxy: SocketAddr, record_routed: bool) -> LoadOptions {
     LoadOptions {
-        proxy,
-        source: proxy.ip(),
         source_ports: 3,
-        calls: 60,
-        calls_per_second: 200,
         ring: ms(0)..ms(30),
         talk: ms(0)..ms(60),
         callee_hangs_up_percent: 50,
         last_wait: Duration::from_secs(3),
         record_routed,
+        ..LoadOptions::new(proxy, 60, 200)
     }
 }
 
