@@ -13,6 +13,7 @@ mod sockets;
 use program::{SHUTDOWN_TIMEOUT, Siplane};
 use siplane::cli::demo::{Destination, DestinationReport, LoadOptions, Report, load};
 use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
 
 const CALLS: usize = 300;
 const DESTINATIONS: usize = 3;
@@ -65,6 +66,7 @@ fn all_calls_complete(shards: u8) {
     let calls = (2 * CALLS / DESTINATIONS) as u64;
     let expected = DestinationReport { invites: calls, answered: calls, ended: calls, repeats: 0, strays: 0 };
     for destination in destinations {
+        destination.settle(Duration::from_secs(5));
         assert_eq!(destination.stop(), expected, "{shards} shards");
     }
 }

@@ -94,6 +94,8 @@ pub(super) struct Callee {
     /// What is to be sent, and where to.
     pub(super) out: Vec<(Vec<u8>, SocketAddr)>,
     pub(super) report: DestinationReport,
+    /// Calls with a wish that were answered and are not over.
+    pub(super) calls_up: u64,
 }
 
 impl Callee {
@@ -111,6 +113,7 @@ impl Callee {
             options_headers: Arc::default(),
             out: Vec::new(),
             report: DestinationReport::default(),
+            calls_up: 0,
         }
     }
 
@@ -245,6 +248,7 @@ impl Callee {
 
     fn pick_up(&mut self, now: Instant, id: u64) {
         self.report.answered += 1;
+        self.calls_up += u64::from(self.calls.get(&id).is_some_and(|call| call.wish.is_some()));
         self.finally(now, id, Status::OK);
     }
 
@@ -376,6 +380,8 @@ impl Callee {
 
     fn over(&mut self, now: Instant, id: u64) {
         let Some(call) = self.calls.get_mut(&id) else { return };
+        let was_up = matches!(call.state, State::Answered | State::Up | State::Leaving);
+        self.calls_up -= u64::from(was_up && call.wish.is_some());
         call.state = State::Over;
         call.repeat += 1;
         self.alarms.set(now + TRANSACTION_TIMEOUT, (id, Kind::Forget));

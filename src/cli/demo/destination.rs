@@ -33,6 +33,7 @@ pub struct Destination {
     wanted: Arc<AtomicU8>,
     options_headers: Arc<ArcSwap<String>>,
     invites: Arc<AtomicU64>,
+    calls_up: Arc<AtomicU64>,
     thread: Option<JoinHandle<DestinationReport>>,
 }
 
@@ -44,13 +45,14 @@ impl Destination {
     pub fn start(address: SocketAddr) -> io::Result<Self> {
         let port = Port::bind(address)?;
         let wanted = Arc::new(AtomicU8::new(RUN));
-        let invites = Arc::new(AtomicU64::new(0));
+        let (invites, calls_up) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let address = port.address();
         let callee = Callee::new(address);
         let options_headers = Arc::clone(&callee.options_headers);
-        let life = Life { address, wanted: Arc::clone(&wanted), invites: Arc::clone(&invites), callee };
+        let shown = (Arc::clone(&wanted), Arc::clone(&invites), Arc::clone(&calls_up));
+        let life = Life { address, wanted: shown.0, invites: shown.1, calls_up: shown.2, callee };
         let thread = thread::Builder::new().name(format!("destination {address}")).spawn(move || life.run(port))?;
-        Ok(Self { address, wanted, options_headers, invites, thread: Some(thread) })
+        Ok(Self { address, wanted, options_headers, invites, calls_up, thread: Some(thread) })
     }
 
     /// Where it is reached.
@@ -68,6 +70,15 @@ impl Destination {
     #[must_use]
     pub fn invites(&self) -> u64 {
         self.invites.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the caller's calls that it answered have ended, at most `within`: the caller is done when it has answered the
+    /// last BYE, and that answer is still on its way here then.
+    pub fn settle(&self, within: Duration) {
+        let end = Instant::now() + within;
+        while self.calls_up.load(Ordering::Relaxed) > 0 && Instant::now() < end {
+            thread::sleep(LOOK / 4);
+        }
     }
 
     /// It ends its calls and closes its socket.
@@ -102,6 +113,7 @@ struct Life {
     address: SocketAddr,
     wanted: Arc<AtomicU8>,
     invites: Arc<AtomicU64>,
+    calls_up: Arc<AtomicU64>,
     callee: Callee,
 }
 
@@ -140,6 +152,7 @@ impl Life {
         for (bytes, to) in self.callee.out.drain(..) {
             port.send(&bytes, to);
         }
+        self.calls_up.store(self.callee.calls_up, Ordering::Relaxed);
         received.is_some()
     }
 

@@ -127,6 +127,8 @@ pub struct Outcome {
 
 /// How long siplane may take to start.
 const START_WITHIN: Duration = Duration::from_secs(5);
+/// How long answers to the last BYEs may be on their way.
+const SETTLE_WITHIN: Duration = Duration::from_secs(1);
 /// How often the run is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -160,6 +162,7 @@ pub fn play<S: DemoServer, E: Display>(
     let mut view = View::new(out, terminal);
     view.write(&greeting(plan));
     let played = place_calls(plan, &server, &destinations, &mut view);
+    destinations.iter().for_each(|destination| destination.settle(SETTLE_WITHIN));
     let snapshot = server.snapshot();
     server.stop();
     let destinations = destinations.into_iter().map(Destination::stop).collect();

@@ -121,3 +121,20 @@ fn what_goes_around_the_way_of_its_invite_is_a_stray() {
     scene.step(202, &request("BYE", "5", ";tag=unknown", ""));
     assert_eq!(scene.callee.report.strays, 3);
 }
+
+#[test]
+fn a_call_of_the_caller_is_up_until_its_bye_is_answered_and_a_strangers_is_not_waited_for() {
+    let mut scene = Scene::new();
+    scene.step(0, &request("INVITE", "1", "", "X-Siplane-Demo: ring_ms=10;bye_ms=30\r\n"));
+    scene.step(1, &request("INVITE", "s", "", "").replace("Call-ID: c", "Call-ID: s"));
+    assert_eq!(scene.callee.calls_up, 0);
+    let (_, ok) = scene.step(10, "");
+    scene.step(11, &request("ACK", "2", &tag_in(&ok), ""));
+    let (lines, bye) = scene.step(41, "");
+    assert_eq!(lines, [format!("BYE sip:a@{SOURCE} SIP/2.0")]);
+    assert_eq!(scene.callee.calls_up, 1, "the answer to the BYE is on its way");
+    let headers = bye.split_once("\r\n").unwrap().1;
+    scene.step(42, &format!("SIP/2.0 200 OK\r\n{headers}"));
+    scene.step(300, "");
+    assert_eq!((scene.callee.calls_up, scene.callee.report.answered, scene.callee.report.ended), (0, 2, 1));
+}

@@ -46,6 +46,7 @@ fn caller_and_destination_get_on_without_a_proxy() {
     assert_eq!(report.answered_by[&destination.address()], 60);
     assert_eq!((report.ringing_us.len(), report.setup_us.len()), (60, 60));
     assert_eq!(destination.invites(), 60);
+    destination.settle(Duration::from_secs(5));
     let expected = DestinationReport { invites: 60, answered: 60, ended: 60, repeats: 0, strays: 0 };
     assert_eq!(destination.stop(), expected);
 }
@@ -119,6 +120,7 @@ fn calls_go_along_the_record_route_both_ways() {
     let destinations = start(3);
     let relay = Relay::start(any(), addresses(&destinations), Sin::None);
     let report = load(&options(relay.address, true)).unwrap();
+    destinations.iter().for_each(|destination| destination.settle(Duration::from_secs(5)));
     relay.stop();
     assert_eq!((report.completed, report.fault_count), (60, 0), "{:?}", report.faults);
     assert_eq!(report.answered_by.values().collect::<Vec<_>>(), [&20, &20, &20]);
