@@ -176,7 +176,9 @@ mod tests {
         assert_eq!(named(&first), expected);
         // Each keeps its state when their order changes.
         let turned = vec![specs[2].clone(), specs[0].clone(), specs[1].clone(), specs[3].clone()];
-        let second = Table::build(vec![set(1, Algorithm::Random, turned)], Some(&first)).unwrap();
+        let second =
+            Table::build(vec![set(1, Algorithm::Random, turned)], Some((&first, crate::time::Instant::from_nanos(1))))
+                .unwrap();
         let ids = |table: &Table| table.sets()[0].destinations.iter().map(|known| known.id).collect::<Vec<_>>();
         let before = ids(&first);
         assert_eq!(ids(&second), [before[2], before[0], before[1], before[3]]);

@@ -146,7 +146,7 @@ impl States {
         self.change_because(index, now, why, EventKind::Admin(admin), |standing| standing.with_admin(admin))
     }
 
-    /// When health or admin last changed; the process's start when they never did. A reload leaves no date.
+    /// When health or admin last changed; the process's start when they never did.
     #[must_use]
     pub fn last_change(&self, index: StateIndex) -> Instant {
         Instant::from_nanos(self.slot(index).changed_at_ns.load(Ordering::Relaxed))
@@ -219,16 +219,16 @@ impl States {
         self.slot(id.state()).tables.fetch_sub(1, Ordering::Release);
     }
 
-    /// Records what the config says about a destination, without a date.
-    pub(super) fn configure(&self, index: StateIndex, admin: Admin) {
-        let (at, why) = (self.last_change(index), Why::new(Cause::Config, Reason::Said));
-        self.change_because(index, at, why, EventKind::Admin(admin), |standing| standing.with_admin(admin));
+    /// Records what the config says about a destination from `now` on.
+    pub(super) fn configure(&self, index: StateIndex, admin: Admin, now: Instant) {
+        let why = Why::new(Cause::Config, Reason::Said);
+        self.change_because(index, now, why, EventKind::Admin(admin), |standing| standing.with_admin(admin));
     }
 
-    /// Records that the config lets it begin inactive, without a date.
-    pub(super) fn begin_inactive(&self, index: StateIndex) {
-        let (at, why) = (self.last_change(index), Why::new(Cause::Config, Reason::Said));
-        self.change_because(index, at, why, EventKind::Down, |standing| standing.with_health(Health::Inactive));
+    /// Records that the config lets it begin inactive at `now`.
+    pub(super) fn begin_inactive(&self, index: StateIndex, now: Instant) {
+        let why = Why::new(Cause::Config, Reason::Said);
+        self.change_because(index, now, why, EventKind::Down, |standing| standing.with_health(Health::Inactive));
     }
 
     #[inline]

@@ -22,6 +22,7 @@ use super::set::{Destination, Position, Set};
 use super::spec::{SetId, SetSpec};
 use super::standing::Admin;
 use super::state::{DestinationId, States};
+use crate::time::Instant;
 
 /// All sets with the states of their destinations; published whole, never changed.
 #[derive(Debug)]
@@ -34,14 +35,14 @@ pub struct Table {
 }
 
 impl Table {
-    /// Checks `specs` and makes a table of them that carries on from `previous`, or starts with fresh states.
+    /// Checks `specs` and makes a table of them that carries on from `previous` at this time, or starts with fresh states.
     ///
     /// The config's `disabled` takes effect at once, not when the table is published: build only what is to be published.
     ///
     /// # Errors
     ///
     /// What [`TableError`] lists; nothing has changed then.
-    pub fn build(specs: Vec<SetSpec>, previous: Option<&Self>) -> Result<Self, TableError> {
+    pub fn build(specs: Vec<SetSpec>, previous: Option<(&Self, Instant)>) -> Result<Self, TableError> {
         check(&specs)?;
         let duids = specs.iter().map(duids).collect::<Result<Vec<_>, _>>()?;
         let previous = Previous::new(previous);
@@ -128,14 +129,17 @@ impl Drop for Slots {
 /// The table before, with its destinations by name.
 struct Previous<'a> {
     table: Option<&'a Table>,
+    /// When it is replaced; at the start, before any time.
+    now: Instant,
     destinations: BTreeMap<(SetId, &'a str), &'a Destination>,
 }
 
 impl<'a> Previous<'a> {
-    fn new(table: Option<&'a Table>) -> Self {
+    fn new(previous: Option<(&'a Table, Instant)>) -> Self {
+        let (table, now) = (previous.map(|(table, _)| table), previous.map_or(Instant::from_nanos(0), |(_, now)| now));
         let all = table.into_iter().flat_map(|table| &table.sets).flat_map(|set| &set.destinations);
         let destinations = all.map(|destination| ((destination.set, destination.duid.as_str()), destination)).collect();
-        Self { table, destinations }
+        Self { table, now, destinations }
     }
 
     fn states(&self) -> Arc<States> {
@@ -158,7 +162,7 @@ impl<'a> Previous<'a> {
             states.bound_overload(destination.state, destination.overload);
             let before = self.destination(set.id, &destination.duid);
             if destination.inactive && before.is_none() {
-                states.begin_inactive(destination.state);
+                states.begin_inactive(destination.state, self.now);
             }
             if !destination.latency.is_zero() && before.is_none() {
                 states.seed_latency(destination.state, destination.latency);
@@ -166,7 +170,7 @@ impl<'a> Previous<'a> {
             let disabled_before = before.is_some_and(|before| before.disabled);
             if destination.disabled != disabled_before {
                 let admin = if destination.disabled { Admin::Disabled } else { Admin::Enabled };
-                states.configure(destination.state, admin);
+                states.configure(destination.state, admin, self.now);
             }
         }
     }
@@ -203,7 +207,6 @@ mod tests {
     use crate::dispatcher::fixture::{destination, set};
     use crate::dispatcher::{Algorithm, DestinationSpec, Health, Input, Random, Targets};
     use crate::limits::DESTINATIONS_MAX;
-    use crate::time::Instant;
 
     const NOW: Instant = Instant::from_nanos(1);
 
@@ -214,7 +217,7 @@ mod tests {
     /// Set 1 with one destination per duid.
     fn build(duids: &[&str], previous: Option<&Table>) -> Table {
         let destinations = duids.iter().enumerate().map(|(number, duid)| named(duid, number)).collect();
-        Table::build(vec![set(1, Algorithm::RoundRobin, destinations)], previous).unwrap()
+        Table::build(vec![set(1, Algorithm::RoundRobin, destinations)], previous.map(|table| (table, NOW))).unwrap()
     }
 
     fn find<'a>(table: &'a Table, duid: &str) -> &'a Destination {
@@ -260,7 +263,7 @@ mod tests {
                 Algorithm::Hash(crate::dispatcher::HashInput::CallId, crate::dispatcher::HashKind::Consistent),
                 swapped,
             )],
-            Some(&old),
+            Some((&old, NOW)),
         );
         let ids = |table: &Table| table.sets()[0].destinations.iter().map(|known| known.id).collect::<Vec<_>>();
         assert_eq!(ids(&new.unwrap()), ids(&old).into_iter().rev().collect::<Vec<_>>());
@@ -322,7 +325,7 @@ mod tests {
     fn a_new_destination_may_begin_inactive_and_a_known_one_keeps_its_health() {
         let with = |inactive, previous: Option<&Table>| {
             let destinations = vec![DestinationSpec { inactive, ..named("a", 0) }];
-            Table::build(vec![set(1, Algorithm::Priority, destinations)], previous).unwrap()
+            Table::build(vec![set(1, Algorithm::Priority, destinations)], previous.map(|table| (table, NOW))).unwrap()
         };
         let first = with(true, None);
         let state = find(&first, "a").state;
@@ -336,7 +339,7 @@ mod tests {
     fn the_config_disables_and_enables_only_when_it_changes() {
         let with = |disabled, previous: Option<&Table>| {
             let destinations = vec![DestinationSpec { disabled, ..named("a", 0) }];
-            Table::build(vec![set(1, Algorithm::Priority, destinations)], previous).unwrap()
+            Table::build(vec![set(1, Algorithm::Priority, destinations)], previous.map(|table| (table, NOW))).unwrap()
         };
         let admin = |table: &Table| table.states().admin(find(table, "a").state);
         let first = with(true, None);
@@ -354,13 +357,13 @@ mod tests {
         let full = vec![set(1, Algorithm::Random, vec![destination(0, 1); DESTINATIONS_MAX])];
         let old = Table::build(full, None).unwrap();
         let other = || vec![set(2, Algorithm::Random, vec![destination(0, 1); 2])];
-        assert_eq!(Table::build(other(), Some(&old)).unwrap_err(), TableError::StatesExhausted);
+        assert_eq!(Table::build(other(), Some((&old, NOW))).unwrap_err(), TableError::StatesExhausted);
         let one_less = vec![set(1, Algorithm::Random, vec![destination(0, 1); DESTINATIONS_MAX - 1])];
-        let smaller = Table::build(one_less, Some(&old)).unwrap();
+        let smaller = Table::build(one_less, Some((&old, NOW))).unwrap();
         drop(old);
-        assert_eq!(Table::build(other(), Some(&smaller)).unwrap_err(), TableError::StatesExhausted);
+        assert_eq!(Table::build(other(), Some((&smaller, NOW))).unwrap_err(), TableError::StatesExhausted);
         let one = vec![set(2, Algorithm::Random, vec![destination(0, 1)])];
-        assert!(Table::build(one, Some(&smaller)).is_ok());
+        assert!(Table::build(one, Some((&smaller, NOW))).is_ok());
     }
 
     #[test]

@@ -135,12 +135,12 @@ fn a_target_that_a_reload_removed_is_passed_over_and_its_load_given_back() {
     let mut world = World::new();
     let first = call(&mut world);
     let fewer = set(Algorithm::Priority, &[FIRST, THIRD]);
-    world.policy.table = Table::build(vec![fewer], Some(&world.policy.table)).unwrap();
+    world.policy.table = Table::build(vec![fewer], Some((&world.policy.table, world.now))).unwrap();
     refused(&mut world, FIRST, &first, "500 Server Internal Error");
     let third = world.sent(THIRD, "INVITE");
     // The destination of a running call goes too: the call goes on.
     let none = set(Algorithm::Priority, &[FIRST]);
-    world.policy.table = Table::build(vec![none], Some(&world.policy.table)).unwrap();
+    world.policy.table = Table::build(vec![none], Some((&world.policy.table, world.now))).unwrap();
     relayed(&mut world, THIRD, &third, "200 OK");
     hang_up(&mut world, &third, "to1");
     ends_clean(world);

@@ -243,12 +243,12 @@ fn a_reload_in_mid_call_keeps_the_load_and_the_bye_gives_it_back() {
     let ringing = call(&mut world);
     for order in [[SECOND, FIRST], [FIRST, SECOND]] {
         let again = set(Algorithm::Priority, &order);
-        world.policy.table = Table::build(vec![again], Some(&world.policy.table)).unwrap();
+        world.policy.table = Table::build(vec![again], Some((&world.policy.table, world.now))).unwrap();
         assert_eq!(loads(&world), if order[0] == FIRST { [1, 0] } else { [0, 1] });
     }
     relayed(&mut world, FIRST, &ringing, "200 OK");
     let without = set(Algorithm::Priority, &[SECOND]);
-    world.policy.table = Table::build(vec![without], Some(&world.policy.table)).unwrap();
+    world.policy.table = Table::build(vec![without], Some((&world.policy.table, world.now))).unwrap();
     assert_eq!((loads(&world), world.policy.table.states().total_load()), ([0, 0], 1));
     hang_up(&mut world, &ringing, "to1");
     assert_eq!((loads(&world), world.policy.table.states().total_load()), ([0, 0], 0));

@@ -178,7 +178,7 @@ fn a_new_table_moves_new_calls_to_another_socket_and_leaves_calls_alone() {
     let mut world = sockets_world(&[(to, Some(2))]);
     let first = invited(&mut world, to);
     let specs = vec![set(Algorithm::Priority, &[to])];
-    world.policy.table = Table::build(specs, Some(&world.policy.table)).unwrap();
+    world.policy.table = Table::build(specs, Some((&world.policy.table, world.now))).unwrap();
     world.wait_ms(600);
     assert_eq!(world.sent(to, "INVITE").socket, first.socket);
     world.receive(CALLER, request("INVITE", "sip:b@example.com", "inv2", "").replace("call-1@", "call-2@"));

@@ -79,8 +79,7 @@ pub(crate) fn widen(setup: &mut Setup) {
     }
     let publishes = if rng.chance(35) { rng.between(1, 5) } else { 0 };
     setup.table_changes |= publishes > 0;
-    let disables = setup.extras.shape.slow_start.is_zero();
-    setup.extras.tables = (0..=publishes).map(|_| table(rng, &members, publishes > 0, disables)).collect();
+    setup.extras.tables = (0..=publishes).map(|_| table(rng, &members, publishes > 0)).collect();
 }
 
 fn algorithm(rng: &mut Rng) -> Algorithm {
@@ -138,7 +137,7 @@ fn socket(rng: &mut Rng, member: &DestinationSpec) -> Option<OutgoingSocket> {
 }
 
 /// A table of these, some of them changed and some left out.
-fn table(rng: &mut Rng, members: &[DestinationSpec], changes: bool, disables: bool) -> Members {
+fn table(rng: &mut Rng, members: &[DestinationSpec], changes: bool) -> Members {
     let mut member = |member: &DestinationSpec| {
         let mut member = member.clone();
         if !changes {
@@ -150,8 +149,7 @@ fn table(rng: &mut Rng, members: &[DestinationSpec], changes: bool, disables: bo
         if rng.chance(20) {
             member.socket = socket(rng, &member);
         }
-        // A table leaves no date, which slow start would need.
-        member.disabled = disables && rng.chance(10);
+        member.disabled = rng.chance(10);
         rng.chance(75).then_some(member)
     };
     members.iter().map(&mut member).collect()

@@ -99,13 +99,14 @@ pub(crate) fn host_of(destination: &Destination) -> usize {
 
 impl Ledger {
     /// A table is published.
-    pub(crate) fn publish(&mut self, table: &Table) {
+    pub(crate) fn publish(&mut self, table: &Table, now: Instant) {
         for destination in table.sets().iter().flat_map(|set| &set.destinations) {
             let entry = self.entries.entry(destination.id).or_insert_with(|| Entry::new(destination));
             if destination.disabled != entry.disabled {
                 // The config has the newer word than the operator.
-                entry.admin = if destination.disabled { Admin::Disabled } else { Admin::Enabled };
                 entry.disabled = destination.disabled;
+                let admin = if destination.disabled { Admin::Disabled } else { Admin::Enabled };
+                self.change(destination.id, now, |entry| entry.admin = admin);
             }
             self.hosts.insert(destination.state, host_of(destination));
         }

@@ -86,7 +86,7 @@ impl World {
         let keeps_alive = !setup.keepalive.interval.is_zero();
         let mut checks = Checks::new(settings.listen.clone(), setup.set(), setup.table_changes, keeps_alive);
         checks.ledger.reporting = setup.extras.reporters.iter().map(|it| !it.phases.is_empty()).collect();
-        checks.ledger.publish(&table);
+        checks.ledger.publish(&table, start);
         Self {
             checks,
             proxies: (0..setup.shards).map(|n| Proxy::new(settings.clone(), shard(n), setup.seed, start)).collect(),
@@ -281,9 +281,9 @@ impl World {
 
     fn publish(&mut self, table: usize) {
         self.table = table;
-        let table = Table::build(self.setup.sets(table), Some(&self.policy.table)).expect("good sets");
+        let table = Table::build(self.setup.sets(table), Some((&self.policy.table, self.now))).expect("good sets");
         self.policy = policy(table);
-        self.checks.ledger.publish(&self.policy.table);
+        self.checks.ledger.publish(&self.policy.table, self.now);
     }
 
     /// Tells the dispatcher about a destination that the table has.

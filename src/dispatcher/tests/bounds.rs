@@ -8,6 +8,8 @@ use super::super::fixture::{ALGORITHMS, Bench, destination, set, tally};
 use super::super::{Algorithm, DestinationSpec, Input, LoadChoice, Random, Refused, SetSpec, Targets};
 use crate::time::Instant;
 
+const SECOND: Duration = Duration::from_secs(1);
+
 fn with(algorithm: Algorithm, slow_start: Duration, destinations: Vec<DestinationSpec>) -> Bench {
     Bench::of(SetSpec { slow_start, ..set(1, algorithm, destinations) }, 1)
 }
@@ -246,6 +248,26 @@ fn a_whole_set_that_comes_back_takes_every_request_and_falls_on_nobody() {
         (0..4).for_each(|position| bench.set_available(position, true));
         let counts = tally(&firsts(&mut bench, 8_000), 4);
         assert!(counts.iter().all(|count| (1_700..2_300).contains(count)), "{algorithm:?}: {counts:?}");
+    }
+}
+
+#[test]
+fn a_destination_that_one_reload_disables_and_another_enables_starts_slowly() {
+    let spec = |disabled| {
+        let destinations =
+            (0..4).map(|number| DestinationSpec { disabled: disabled && number == 1, ..destination(number, 1) });
+        SetSpec { slow_start: 10 * SECOND, ..set(1, Algorithm::RoundRobin, destinations.collect()) }
+    };
+    let mut bench = Bench::of(spec(false), 1);
+    for (at, disabled) in [(2, true), (7, false)] {
+        bench.now = Instant::from_nanos(0) + at * SECOND;
+        bench.reload(spec(disabled));
+    }
+    let start = bench.now;
+    for (after, least, most) in [(Duration::ZERO, 0.02, 0.04), (5 * SECOND, 0.11, 0.175), (10 * SECOND, 0.249, 0.251)] {
+        bench.now = start + after;
+        let share = tally(&firsts(&mut bench, 4_000), 4)[1] as f64 / 4_000.0;
+        assert!((least..=most).contains(&share), "after {after:?}: {share}");
     }
 }
 

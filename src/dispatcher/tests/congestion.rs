@@ -4,6 +4,9 @@ use super::*;
 use crate::dispatcher::fixture::{Bench, destination, set, tally};
 use crate::dispatcher::{Algorithm, DestinationSpec, SetSpec};
 use crate::limits::TARGETS_MAX;
+use crate::time::Instant;
+
+const NOW: Instant = Instant::from_nanos(1);
 
 /// What probes are taken to have measured; nothing that a test adds moves the average by a millisecond.
 const USUAL: Duration = Duration::from_millis(20);
@@ -139,7 +142,7 @@ fn a_new_destination_begins_with_the_latency_that_the_config_says_and_keeps_what
     let table = |latency, previous: Option<&crate::dispatcher::Table>| {
         let specs = vec![DestinationSpec { latency, ..destination(0, 1) }];
         let set = SetSpec { failover_limit: TARGETS_MAX, ..set(1, Algorithm::Latency, specs) };
-        crate::dispatcher::Table::build(vec![set], previous).unwrap()
+        crate::dispatcher::Table::build(vec![set], previous.map(|table| (table, NOW))).unwrap()
     };
     let first = table(USUAL, None);
     let state = first.sets()[0].destinations[0].state;

@@ -86,6 +86,11 @@ impl Bench {
         Self { table: Table::build(vec![spec], None).unwrap(), random: Random::new(seed), now: NOW }
     }
 
+    /// Another table takes over.
+    pub(super) fn reload(&mut self, spec: SetSpec) {
+        self.table = Table::build(vec![spec], Some((&self.table, self.now))).unwrap();
+    }
+
     pub(super) fn set(&self) -> &Set {
         self.table.set(SetId(1)).unwrap()
     }

@@ -278,14 +278,14 @@ fn a_report_outlives_a_reload_and_not_its_destination() {
     let old = Table::build(vec![spec(100, 2)], None).unwrap();
     let state = old.sets()[0].destinations[1].state;
     old.states().set_overload(state, &loss(80, 5), NOW);
-    let new = Table::build(vec![spec(50, 2)], Some(&old)).unwrap();
+    let new = Table::build(vec![spec(50, 2)], Some((&old, NOW))).unwrap();
     let kept = new.states().overload(new.sets()[0].destinations[1].state, NOW);
     assert_eq!((kept.in_force, kept.sequence), (Some((OverloadAlgorithm::Loss, 80)), 5));
     new.states().set_overload(state, &loss(90, 6), NOW);
     assert_eq!(new.states().overload(state, NOW).in_force, Some((OverloadAlgorithm::Loss, 50)), "the new bound");
-    let states = Table::build(vec![spec(50, 1)], Some(&new)).unwrap();
+    let states = Table::build(vec![spec(50, 1)], Some((&new, NOW))).unwrap();
     drop((old, new));
-    let again = Table::build(vec![spec(50, 2)], Some(&states)).unwrap();
+    let again = Table::build(vec![spec(50, 2)], Some((&states, NOW))).unwrap();
     let fresh = again.states().overload(again.sets()[0].destinations[1].state, NOW);
     assert_eq!((fresh.in_force, fresh.sequence, fresh.shed), (None, 0, 0));
 }

@@ -63,7 +63,7 @@ fn a_disabled_destination_is_not_probed_and_one_that_went_away_neither() {
     world.states().set_admin(world.state(0), Admin::Enabled, world.now);
     world.run(SECOND * 2);
     assert!(!world.probes.is_empty());
-    let empty = Table::build(vec![], Some(&world.table)).unwrap();
+    let empty = Table::build(vec![], Some((&world.table, world.now))).unwrap();
     world.publish(empty);
     assert_eq!(world.prober.poll_timeout(), None);
 }

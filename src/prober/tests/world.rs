@@ -37,7 +37,7 @@ pub(super) fn destination(number: u8) -> DestinationSpec {
 /// A table of one set with these destinations.
 pub(super) fn table(destinations: Vec<DestinationSpec>, passive: PassiveSpec, previous: Option<&Table>) -> Table {
     let set = SetSpec { passive, ..SetSpec::new(SetId(1), Algorithm::RoundRobin, destinations) };
-    Table::build(vec![set], previous).unwrap()
+    Table::build(vec![set], previous.map(|table| (table, Instant::from_nanos(1)))).unwrap()
 }
 
 pub(super) struct World {
