@@ -1,17 +1,12 @@
 //! Whole shards with the real call path, on real loopback sockets.
 
-use super::counters::IoStats;
-use super::handoff::{Inbox, inboxes};
-use super::mmsg::Mmsg;
-use super::turn::{Shard, Shared};
 use super::*;
-use crate::dispatcher::{Algorithm, DestinationSpec, SetId, SetSpec, Table};
+use crate::dispatcher::Table;
 use crate::limits;
-use crate::proxy::{Listen, Policy, Proxy, Settings, ShardId, Timers, Transport, owner_of};
+use crate::proxy::{Listen, Policy, Settings, Timers, Transport, owner_of};
 use arc_swap::ArcSwap;
 use core::time::Duration;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -49,20 +44,26 @@ fn policy() -> Arc<ArcSwap<Policy>> {
     Arc::new(ArcSwap::from_pointee(Policy { table, rules: vec![], default_set: None }))
 }
 
+/// What `shards` shards begin with, and where they are reached.
+fn input(shards: usize) -> (ShardsInput, SocketAddr) {
+    let (sockets, address) = open(shards);
+    let input = ShardsInput {
+        settings: settings(address),
+        policy: policy(),
+        sockets,
+        probe_answers: Arc::new(ProbeSink::new().unwrap()),
+        lifecycle: Arc::new(Lifecycle::new(shards)),
+        engine: EngineChoice::Auto,
+        waiting: Waiting::default(),
+    };
+    (input, address)
+}
+
 impl Bed {
     fn start(engine: EngineKind, shards: usize) -> Self {
-        let (sockets, address) = open(shards);
-        let lifecycle = Arc::new(Lifecycle::new(shards));
-        let probe_answers = Arc::new(ProbeSink::new().unwrap());
-        let input = ShardsInput {
-            settings: settings(address),
-            policy: policy(),
-            sockets,
-            probe_answers: Arc::clone(&probe_answers),
-            lifecycle: Arc::clone(&lifecycle),
-            engine: EngineChoice::Only(engine),
-            waiting: Waiting::default(),
-        };
+        let (input, address) = input(shards);
+        let (lifecycle, probe_answers) = (Arc::clone(&input.lifecycle), Arc::clone(&input.probe_answers));
+        let input = ShardsInput { engine: EngineChoice::Only(engine), ..input };
         let handles = start(&ShardsPlan::spread(shards), input).unwrap();
         Self { lifecycle, probe_answers, address, handles }
     }
@@ -136,15 +137,14 @@ macro_rules! on_both_engines {
     };
 }
 
+mod alone;
+mod life;
+
 on_both_engines! {
     one_source_port_reaches_every_owner_and_the_counters_say_so,
     a_closed_port_is_told_to_the_calls_owner_at_once_whoever_hears_of_it,
     a_request_of_60000_bytes_is_forwarded_whole,
     an_answer_to_a_probe_goes_to_the_prober_and_to_no_call,
-    an_idle_shard_sleeps_until_its_next_timer_and_does_not_spin,
-    a_stop_ends_the_threads_at_once,
-    draining_refuses_new_calls_and_ends_all_shards_when_the_last_transaction_has_its_answer,
-    threads_are_named_after_their_shards,
 }
 
 fn one_source_port_reaches_every_owner_and_the_counters_say_so(engine: EngineKind) {
@@ -218,240 +218,4 @@ fn an_answer_to_a_probe_goes_to_the_prober_and_to_no_call(engine: EngineKind) {
     let counts = bed.end(Phase::Stopped);
     assert_eq!(counts.iter().map(|counts| counts.io.probe_answers).sum::<u64>(), 1);
     assert_eq!(counts.iter().map(|counts| counts.proxy.responses).sum::<u64>(), 0);
-}
-
-#[test]
-fn a_refused_probe_is_told_to_the_prober() {
-    let (sockets, address) = open(1);
-    let duplicate = sockets[0].duplicate_for_sending().unwrap().remove(0);
-    let (shared, _) = alone(1, limits::HANDOFF_MESSAGES);
-    let sink = Arc::clone(&shared.probe_answers);
-    let mut shard = shard(0, 1, sockets, address, shared);
-    let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let probe = "OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKp7\r\nCall-ID: p\r\n\r\n";
-    duplicate.send_to(probe.as_bytes(), closed).unwrap();
-    assert!(shard.turn());
-    let mut got = Vec::new();
-    sink.drain(|answer, bytes| got.push((answer.outcome, answer.address, bytes.to_vec())));
-    assert_eq!(got, [(ProbeOutcome::Unreachable, closed, probe.as_bytes().to_vec())]);
-}
-
-#[test]
-fn a_sleeping_prober_is_woken_for_answers_alone_and_not_by_every_turn() {
-    let (sockets, address) = open(1);
-    let (shared, _) = alone(1, limits::HANDOFF_MESSAGES);
-    let sink = Arc::clone(&shared.probe_answers);
-    let mut shard = shard(0, 1, sockets, address, shared);
-    let client = client();
-    let answer = "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKp7\r\nCall-ID: p\r\n\r\n";
-    let call = request("OPTIONS", &client, "c", None);
-    for (text, wakes) in [(call.as_str(), false), (answer, true), (call.as_str(), false)] {
-        sink.bell().fall_asleep();
-        client.send_to(text.as_bytes(), address).unwrap();
-        assert!(shard.turn());
-        assert_eq!(sink.bell().is_asleep(), !wakes, "{text}");
-    }
-}
-
-fn an_idle_shard_sleeps_until_its_next_timer_and_does_not_spin(engine: EngineKind) {
-    let (bed, client, silent) = (Bed::start(engine, 1), client(), client());
-    std::thread::sleep(Duration::from_millis(300));
-    client.send_to(request("INVITE", &client, "silent", silent.local_addr().ok()).as_bytes(), bed.address).unwrap();
-    read(&silent);
-    let sent = Instant::now();
-    read(&silent);
-    // RFC 3261 §17.1.1.2: Timer A fires after T1.
-    assert!(sent.elapsed() > T1 / 2 && sent.elapsed() < 4 * T1, "{:?}", sent.elapsed());
-    let counts = bed.end(Phase::Stopped).remove(0);
-    assert!(counts.io.turns > 2 && counts.io.turns < 60, "{} turns in half a second", counts.io.turns);
-}
-
-fn a_stop_ends_the_threads_at_once(engine: EngineKind) {
-    let bed = Bed::start(engine, 2);
-    let start = Instant::now();
-    bed.end(Phase::Stopped);
-    assert!(start.elapsed() < SECOND);
-}
-
-fn draining_refuses_new_calls_and_ends_all_shards_when_the_last_transaction_has_its_answer(engine: EngineKind) {
-    let (bed, client, server) = (Bed::start(engine, 2), client(), client());
-    client.send_to(request("INVITE", &client, "last", server.local_addr().ok()).as_bytes(), bed.address).unwrap();
-    let (invite, _) = read(&server);
-    server.send_to(response(&invite, "180 Ringing").as_bytes(), bed.address).unwrap();
-    while !read(&client).0.starts_with("SIP/2.0 180") {}
-    bed.lifecycle.advance(Phase::Draining);
-    std::thread::sleep(2 * limits::IDLE_WAIT_MAX);
-    for n in 0..8 {
-        client.send_to(request("INVITE", &client, &format!("{n}-new"), None).as_bytes(), bed.address).unwrap();
-        let answer = read_final(&client);
-        assert!(answer.starts_with("SIP/2.0 503") && answer.contains("Retry-After"), "{answer}");
-    }
-    server.send_to(response(&invite, "486 Busy Here").as_bytes(), bed.address).unwrap();
-    assert!(read_final(&client).starts_with("SIP/2.0 486"));
-    let start = Instant::now();
-    let counts = bed.end(Phase::Draining);
-    assert!(start.elapsed() < SECOND);
-    assert!(counts.iter().all(|counts| counts.proxy.refused_draining > 0), "both were there to the end");
-}
-
-#[test]
-fn several_shards_on_one_core_and_cores_that_do_not_exist() {
-    let start_on = |cores: &[usize]| {
-        let (sockets, address) = open(cores.len().max(1));
-        let lifecycle = Arc::new(Lifecycle::new(cores.len()));
-        let input = ShardsInput {
-            settings: settings(address),
-            policy: policy(),
-            sockets,
-            probe_answers: Arc::new(ProbeSink::new().unwrap()),
-            lifecycle: Arc::clone(&lifecycle),
-            engine: EngineChoice::Auto,
-            waiting: Waiting::default(),
-        };
-        let started = start(&ShardsPlan { cores: cores.to_vec() }, input);
-        lifecycle.advance(Phase::Stopped);
-        started.map(|handles| handles.into_iter().for_each(|handle| handle.join().unwrap()))
-    };
-    let core = ShardsPlan::spread(1).cores[0];
-    start_on(&[core, core, core]).unwrap();
-    assert!(matches!(start_on(&[core, 9999]), Err(StartError::Executor { shard: 1, .. })));
-    assert!(matches!(start_on(&[]), Err(StartError::Mismatch { planned: 0, .. })));
-}
-
-fn threads_are_named_after_their_shards(engine: EngineKind) {
-    let bed = Bed::start(engine, 2);
-    let names: Vec<_> = std::fs::read_dir("/proc/self/task")
-        .unwrap()
-        .flatten()
-        .filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok())
-        .collect();
-    for name in ["shard-0\n", "shard-1\n"] {
-        assert!(names.iter().any(|found| found == name), "{names:?}");
-    }
-    bed.end(Phase::Stopped);
-}
-
-/// glommio 0.9 parks an executor for good when its preemption timer fires between its look at I/O and its look at the task that yielded:
-/// likely where threads are kept from their core for longer than that timer, as these keep each other.
-#[test]
-fn shards_that_never_sleep_and_share_a_core_all_go_on() {
-    const SHARDS: usize = 6;
-    let (sockets, address) = open(SHARDS);
-    let lifecycle = Arc::new(Lifecycle::new(SHARDS));
-    let input = ShardsInput {
-        settings: settings(address),
-        policy: policy(),
-        sockets,
-        probe_answers: Arc::new(ProbeSink::new().unwrap()),
-        lifecycle: Arc::clone(&lifecycle),
-        engine: EngineChoice::Auto,
-        waiting: Waiting { busy_poll: true, ..Waiting::default() },
-    };
-    let core = ShardsPlan::spread(1).cores[0];
-    let handles = start(&ShardsPlan { cores: vec![core; SHARDS] }, input).unwrap();
-    let turns = || handles.iter().map(|handle| handle.counters().load().io.turns).collect::<Vec<_>>();
-    std::thread::sleep(4 * SECOND);
-    let before = turns();
-    std::thread::sleep(SECOND);
-    let went_on = before.iter().zip(turns()).map(|(before, after)| after > *before).collect::<Vec<_>>();
-    lifecycle.advance(Phase::Stopped);
-    assert_eq!(went_on, [true; SHARDS]);
-    handles.into_iter().for_each(|handle| handle.join().unwrap());
-}
-
-/// What shards share, with mailboxes of this size; nobody runs.
-fn alone(shards: usize, messages: usize) -> (Shared, Arc<[Inbox]>) {
-    let inboxes: Arc<[Inbox]> = match messages {
-        limits::HANDOFF_MESSAGES => inboxes(&vec![0; shards]).unwrap(),
-        _ => (0..shards).map(|_| Inbox::new(messages).unwrap()).collect(),
-    };
-    let shared = Shared {
-        policy: policy(),
-        inboxes: Arc::clone(&inboxes),
-        probe_answers: Arc::new(ProbeSink::new().unwrap()),
-        lifecycle: Arc::new(Lifecycle::new(shards)),
-    };
-    (shared, inboxes)
-}
-
-fn shard(index: u32, count: u32, sockets: Vec<ShardSockets>, address: SocketAddr, shared: Shared) -> Shard<Mmsg> {
-    shard_with(index, count, sockets, address, shared, Arc::new(ShardCounters::default()))
-}
-
-fn shard_with(
-    index: u32,
-    count: u32,
-    mut sockets: Vec<ShardSockets>,
-    address: SocketAddr,
-    shared: Shared,
-    counters: Arc<ShardCounters>,
-) -> Shard<Mmsg> {
-    let id = ShardId { index, count };
-    let proxy = Proxy::new(settings(address), id, clock::seed().unwrap(), clock::now());
-    let sockets = sockets.remove(index as usize);
-    let inboxes = Arc::clone(&shared.inboxes);
-    let engine = Mmsg::new(sockets, inboxes[index as usize].bell().as_fd());
-    Shard::new(id, proxy, (engine, 1), Waiting::default(), shared, counters)
-}
-
-#[test]
-fn a_full_mailbox_drops_and_counts_and_the_receiver_goes_on() {
-    // Two shards by number, one socket: everything arrives here and half of it belongs to one that never reads.
-    let (sockets, address) = open(1);
-    let (shared, inboxes) = alone(2, 8);
-    let mut shard = shard(0, 2, sockets, address, shared);
-    let client = client();
-    let theirs = (0..).map(|n| format!("{n}-x")).filter(|call_id| owner_of(call_id.as_bytes(), 2) == 1);
-    for call_id in theirs.take(20) {
-        client.send_to(request("OPTIONS", &client, &call_id, None).as_bytes(), address).unwrap();
-    }
-    assert!(shard.turn());
-    let IoStats { received, handed_off, handoff_full, .. } = shard.io();
-    assert_eq!((received, handed_off, handoff_full), (20, 8, 12));
-    assert_eq!(inboxes[1].drain(99, |_, bytes| assert!(bytes.starts_with(b"OPTIONS "))), 8);
-    let ours = (0..).map(|n| format!("{n}-y")).find(|call_id| owner_of(call_id.as_bytes(), 2) == 0).unwrap();
-    client.send_to(request("OPTIONS", &client, &ours, None).as_bytes(), address).unwrap();
-    assert!(shard.turn());
-    assert!(read(&client).0.starts_with("SIP/2.0 4"));
-}
-
-#[test]
-fn a_turn_takes_one_batch_from_a_full_socket_and_comes_back_for_more() {
-    let (sockets, address) = open(1);
-    let mut shard = shard(0, 1, sockets, address, alone(1, 8).0);
-    let client = client();
-    for n in 0..limits::BATCH_DATAGRAMS + 6 {
-        client.send_to(request("OPTIONS", &client, &format!("{n}"), None).as_bytes(), address).unwrap();
-    }
-    assert!(shard.turn());
-    assert_eq!(shard.io().received, limits::BATCH_DATAGRAMS as u64);
-    assert!(shard.turn());
-    assert_eq!(shard.io().received, limits::BATCH_DATAGRAMS as u64 + 6);
-    assert_eq!(shard.io().sent, shard.io().received);
-}
-
-#[test]
-fn the_audit_finds_no_drift_with_a_call_up_and_one_when_its_token_is_lost() {
-    let (sockets, address) = open(1);
-    let (shared, _) = alone(1, 8);
-    let destination = client();
-    let uri = format!("sip:{}", destination.local_addr().unwrap());
-    let spec = DestinationSpec::new(uri, destination.local_addr().unwrap());
-    let table = Table::build(vec![SetSpec::new(SetId(1), Algorithm::Priority, vec![spec])], None).unwrap();
-    shared.policy.store(Arc::new(Policy { table, rules: vec![], default_set: Some(SetId(1)) }));
-    let (policy, counters) = (shared.policy.load_full(), Arc::new(ShardCounters::default()));
-    let mut shard = shard_with(0, 1, sockets, address, shared, Arc::clone(&counters));
-    let (drift, start) = (Arc::<Drift>::default(), clock::now());
-    let mut audit = Audit::new(vec![counters], Arc::clone(&drift), start);
-    let caller = client();
-    caller.send_to(request("INVITE", &caller, "audited", None).as_bytes(), address).unwrap();
-    assert!(shard.turn());
-    read(&destination);
-    let states = policy.table.states();
-    audit.pass(start, states);
-    assert_eq!((states.total_load(), drift.load()), (1, 0));
-    shard.forget_a_token();
-    assert!(shard.turn());
-    audit.pass(start + limits::AUDIT_INTERVAL, states);
-    assert_eq!((states.total_load(), drift.load()), (1, 1));
 }
