@@ -24,7 +24,7 @@ use buffers::{Buffers, GROUP};
 use core::mem::swap;
 use core::time::Duration;
 use io_uring::squeue::Flags;
-use io_uring::types::{Fd, Fixed, SubmitArgs, Timespec};
+use io_uring::types::{CancelBuilder, Fd, Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 use std::collections::VecDeque;
 use std::io;
@@ -36,6 +36,9 @@ const SUBMISSIONS: u32 = 512;
 const COMPLETIONS: u32 = 4096;
 /// How many datagrams end a gathering early.
 const GATHERED: usize = 64;
+
+/// How long the receives may take to end with their ring.
+const CANCEL_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a completion is of: the upper half of its user data; the lower half says which one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -308,6 +311,18 @@ impl Engine for Ring {
 
     fn look_at_drops(&mut self) {
         self.counts.kernel_drops = self.sockets.drops();
+    }
+}
+
+/// The kernel takes a ring apart some time after its last descriptor is closed. Until then it would hold the sockets, and who starts next
+/// would find the addresses in use.
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // What cannot be had (Linux 6.0) happens later by itself.
+        let _ = self.ring.submitter().register_sync_cancel(Some(CANCEL_WITHIN.into()), CancelBuilder::any());
+        // A cancelled receive lets go of its socket when its completion is made, which is in a call that waits for one.
+        self.enter(1, Some(Duration::ZERO), Duration::ZERO);
+        let _ = self.ring.submitter().unregister_files();
     }
 }
 

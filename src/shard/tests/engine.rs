@@ -38,6 +38,7 @@ on_both_engines! {
     a_wait_ends_with_its_timeout_and_not_before,
     gathering_waits_for_more_although_something_is_there_but_not_for_long,
     what_the_kernel_drops_is_counted,
+    an_address_is_free_as_soon_as_its_engine_is_gone,
 }
 
 fn ring(sockets: ShardSockets, bell: BorrowedFd<'_>) -> Ring {
@@ -272,4 +273,14 @@ fn what_the_kernel_drops_is_counted<E: Engine>(make: Make<E>) {
     let dropped = engine.engine.counts().kernel_drops;
     assert!(dropped > 0, "{count} received");
     assert_eq!(count + dropped, 200);
+}
+
+fn an_address_is_free_as_soon_as_its_engine_is_gone<E: Engine>(make: Make<E>) {
+    for _ in 0..20 {
+        let mut engine = Bench::new(make, &["127.0.0.1:0"]);
+        let address = engine.addresses[0];
+        engine.engine.wait(Patience::Look);
+        drop(engine);
+        assert!(UdpSocket::bind(address).is_ok(), "{address}");
+    }
 }
