@@ -224,16 +224,20 @@ impl Server {
                 self.lifecycle.advance(Phase::Stopped);
             }
         }
+        self.end_prober();
+        let last = self.snapshot();
+        self.tell_shards();
+        self.audit(last.levels.tokens);
+        (outcome, last)
+    }
+
+    fn end_prober(&mut self) {
         self.stop_prober.store(true, Ordering::Release);
         if let Some(prober) = self.prober.take()
             && prober.join().is_err()
         {
             tracing::error!("the prober's thread panicked");
         }
-        let last = self.snapshot();
-        self.tell_shards();
-        self.audit(last.levels.tokens);
-        (outcome, last)
     }
 
     /// What each shard did, when there are several: who got how much, and how much came to the wrong one.
@@ -261,6 +265,16 @@ impl Server {
         if load != tokens {
             tracing::error!(load, tokens, "the call load has drifted: a bug");
         }
+    }
+}
+
+/// Who gives it up without [`Server::shut_down`], as a start does that fails half-way, leaves no thread and no socket behind.
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.lifecycle.advance(Phase::Stopped);
+        // An error when they have been heard to end before.
+        let _ = self.ended.recv();
+        self.end_prober();
     }
 }
 
@@ -326,4 +340,22 @@ const fn engine(wish: EngineWish) -> EngineChoice {
 const fn waiting(io: &IoSettings) -> Waiting {
     let IoSettings { gather, gather_above_per_ms, busy_poll, .. } = *io;
     Waiting { gather, gather_above_per_ms, busy_poll }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_given_up_leaves_its_address_to_others() {
+        let address = UdpSocket::bind("127.63.20.1:0").unwrap().local_addr().unwrap();
+        let start = || {
+            let mut config = config::parse(config::BUILT_IN, "built-in config").unwrap();
+            config.settings.listen[0].address = address;
+            Server::start(config)
+        };
+        drop(start().unwrap());
+        start().unwrap().shut_down(|| true);
+        assert!(UdpSocket::bind(address).is_ok());
+    }
 }
