@@ -78,7 +78,8 @@ fn share(text: &str) -> Option<u16> {
     let (ones, fraction) = number.split_once('.').unwrap_or((number, if scale == ALL { "" } else { "0" }));
     whole(fraction)?;
     let digits = format!("{fraction:0<3}");
-    let permille = whole(ones)?.checked_mul(scale.into())? + whole(&digits[..3])? * u64::from(scale) / 1_000;
+    let below_one = whole(&digits[..3])? * u64::from(scale) / 1_000;
+    let permille = whole(ones)?.checked_mul(scale.into())?.checked_add(below_one)?;
     let beyond = permille == u64::from(ALL) && fraction.bytes().any(|digit| digit != b'0');
     u16::try_from(permille).ok().filter(|permille| *permille <= ALL && !beyond)
 }
