@@ -17,7 +17,7 @@ pub(super) fn look(root: &Root, plan: &Plan, topology: &Topology) -> Vec<Finding
     shards.dedup();
     // A machine where shards have every core has nowhere else to put the rest.
     let spare = list::less(topology.online(), &shards);
-    let given: Vec<_> = WORDS.iter().map(|(word, _)| value(&line, word)).collect();
+    let given: Vec<_> = WORDS.iter().map(|(word, _)| value(&line, word, topology)).collect();
     if given.iter().all(Option::is_none) {
         let found = "neither isolcpus nor nohz_full nor rcu_nocbs";
         return vec![match spare.is_empty() && !topology.online().is_empty() {
@@ -55,8 +55,14 @@ fn unused(topology: &Topology, shards: &[usize]) -> Option<Finding> {
 }
 
 /// The cores that a word of the command line names, `None` without the word.
-fn value(line: &str, word: &str) -> Option<Vec<usize>> {
-    let value = |part: &str| part.strip_prefix(word)?.strip_prefix('=').map(list::parse);
+fn value(line: &str, word: &str, topology: &Topology) -> Option<Vec<usize>> {
+    // The kernel also takes `all` for every core and `N` for the last one.
+    let last = topology.online().last().copied().unwrap_or(0);
+    let cores = |list: &str| match list.split(',').any(|part| part == "all") {
+        true => topology.online().to_vec(),
+        false => list::parse(&list.replace("-N", &format!("-{last}"))),
+    };
+    let value = |part: &str| part.strip_prefix(word)?.strip_prefix('=').map(cores);
     line.split_whitespace().find_map(value)
 }
 

@@ -131,6 +131,14 @@ fn a_command_line_that_leaves_out_a_shards_core_is_warned_of() {
 }
 
 #[test]
+fn a_command_line_may_name_all_cores_and_the_last_one_in_the_kernels_words() {
+    for rest in ["nohz_full=all rcu_nocbs=1-N", "nohz_full=1-N rcu_nocbs=all"] {
+        let line = format!("isolcpus=managed_irq,domain,1-N {rest}");
+        assert_eq!(Machine::tuned().with("proc/cmdline", &line).news(), [""; 0], "{line}");
+    }
+}
+
+#[test]
 fn cores_that_were_set_apart_and_are_not_used_are_noted() {
     let news = Machine::tuned().planned(|plan| plan.shards = vec![1, 2]).news();
     let line = "note  isolation: no shard is on the isolated cores 3; nobody uses a core that was set apart; \
