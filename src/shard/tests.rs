@@ -172,6 +172,7 @@ fn one_source_port_reaches_every_owner_and_the_counters_say_so(engine: EngineKin
         let receivers: Vec<_> = counts.iter().filter(|counts| counts.io.received > 0).collect();
         assert_eq!(receivers.len(), 1);
         assert_eq!(total.handed_off, 200 - receivers[0].proxy.requests);
+        assert_eq!(total.steered, receivers[0].proxy.requests, "what came to its owner at once");
     }
 }
 
