@@ -222,11 +222,12 @@ impl Proxy {
     }
 
     /// RFC 3261 §16.7 item 6: whether `new` is better than `old`: 6xx first, else the lower class; within 4xx what tells the
-    /// caller how to try again.
+    /// caller how to try again. A 487 comes last there: when the caller did not ask for it, it says nothing but that we cancelled.
     fn is_better(new: Status, old: Status) -> bool {
         let rank = |status: Status| match status.code() {
             600.. => 0,
             401 | 407 | 415 | 420 | 484 => 4000,
+            487 => 4002,
             code => u32::from(code / 100) * 1000 + 1,
         };
         rank(new) < rank(old)

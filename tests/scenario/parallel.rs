@@ -407,6 +407,30 @@ fn timer_c_runs_for_each_branch() {
     ends_clean(world);
 }
 
+// RFC 3261 §16.7 item 6, §16.8: the 487 to Timer C's CANCEL tells the caller of nothing that it did: a refusal of another branch does.
+#[test]
+fn the_487_of_a_branch_that_rang_too_long_does_not_hide_what_another_one_says() {
+    for late in [true, false] {
+        let mut world = forking(2, 2, |_| {});
+        let branches = fork(&mut world, 2);
+        rings(&mut world, &branches[0]);
+        world.wait_ms(400);
+        rings(&mut world, &branches[1]);
+        if !late {
+            refuses(&mut world, &branches[1], "486 Busy Here");
+        }
+        world.wait_ms(184_600);
+        is_cancelled(&mut world, &branches[0]);
+        if late {
+            world.nothing_left();
+            refuses(&mut world, &branches[1], "486 Busy Here");
+        }
+        fails_with(&mut world, "486");
+        assert_eq!(stats(&world).timer_c, 1);
+        ends_clean(world);
+    }
+}
+
 // RFC 3261 §16.7 item 5: a non-INVITE is forked too, and gets one final response; §9.1: no CANCEL.
 #[test]
 fn a_non_invite_is_answered_by_the_first_final_2xx_alone() {
