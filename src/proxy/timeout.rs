@@ -124,12 +124,17 @@ impl Proxy {
             self.branch_lost(turn, id, Lost::TimedOut);
             return self.remove_client(turn, id);
         }
+        let Some(server) = self.clients.get(id).map(|client| client.server) else { return };
+        self.rang_too_long(server);
+        self.cancel_branch(turn, id);
+    }
+
+    /// It has rung long enough: no other target is tried.
+    fn rang_too_long(&mut self, server: Id) {
         self.stats.timer_c += 1;
-        if let Some(server) = self.clients.get(id).map(|client| client.server).and_then(|id| self.servers.get_mut(id)) {
-            // It has rung long enough: no other target is tried.
+        if let Some(server) = self.servers.get_mut(server) {
             server.context.gives_up = true;
         }
-        self.cancel_branch(turn, id);
     }
 
     fn client_failed(&mut self, turn: &mut Turn<'_>, id: Id, actions: Actions, lost: Lost) {
@@ -167,7 +172,7 @@ impl Proxy {
                 (State::Early, Some(server)) => {
                     // It rings longer than the early lifetime: the call is cancelled, and its transaction ends the dialog.
                     dialog.deadlines.timeout_at = turn.now + self.settings.dialog.early;
-                    self.stats.timer_c += 1;
+                    self.rang_too_long(server);
                     self.cancel_call(turn, server, false);
                 }
                 _ => {

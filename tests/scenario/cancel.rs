@@ -310,6 +310,31 @@ fn the_early_lifetime_cancels_a_call_that_keeps_ringing() {
     ends_clean(world);
 }
 
+// It has rung long enough, as with Timer C (RFC 3261 §16.8): whatever comes of that CANCEL, nobody else is rung.
+#[test]
+fn no_other_destination_is_tried_after_the_early_lifetime() {
+    for silent in [false, true] {
+        let mut world = dispatching(2, |_| {});
+        let invite = call(&mut world);
+        for _ in 0..4 {
+            relayed(&mut world, FIRST, &invite, "180 Ringing");
+            world.wait(Duration::from_secs(70));
+        }
+        world.wait_ms(20_200);
+        let cancelling = world.sent(FIRST, "CANCEL");
+        world.receive(FIRST, answer(&cancelling, "200 OK", "to1", ""));
+        if silent {
+            // RFC 3261 §9.1: 64*T1 behind its CANCEL the INVITE counts as cancelled.
+            world.wait_ms(32_100);
+        } else {
+            refused(&mut world, FIRST, &invite, "500 Server Internal Error");
+        }
+        fails_with(&mut world, if silent { "408" } else { "500" });
+        world.nothing_left();
+        ends_clean(world);
+    }
+}
+
 // RFC 3261 §9.2
 #[test]
 fn a_cancel_of_an_unknown_invite_is_481_when_no_destination_could_be_asked() {
