@@ -1,7 +1,7 @@
 //! ACK: absorbed for a final response of ours or of this hop, passed on for a 2xx (RFC 3261 §17.2.1, §13; RFC 6026 §7.1).
 
 use super::branch::OWN_TAG_BYTES;
-use super::forward::{Hop, Parts, breadth_of};
+use super::forward::{Hop, breadth_of};
 use super::request::Incoming;
 use super::route::Plan;
 use super::slab::Id;
@@ -52,27 +52,6 @@ impl Proxy {
         if let Some(dialog) = plan.cookie.filter(|dialog| self.dialogs.belongs(*dialog, self.call_hash(message))) {
             self.dialogs.acknowledge(dialog, self.tag_hash(message.text(incoming.to.tag)));
         }
-    }
-
-    /// Forwards a request without state: the same branch for each retransmission (RFC 3261 §16.11).
-    pub(super) fn forward_stateless(&mut self, turn: &mut Turn<'_>, incoming: &Incoming<'_>, plan: &Plan, hop: Hop) {
-        let message = incoming.message;
-        let Some(socket) = self.leaves_by(incoming.socket, plan, &hop) else {
-            self.stats.unresolvable += 1;
-            return;
-        };
-        let received = self.keys.hash((message.text(incoming.via.branch), message.call_id(), message.head.cseq_number));
-        let branch = self.keys.stateless_branch(received, self.fingerprint(incoming));
-        let parts = Parts {
-            branch: &branch,
-            socket,
-            cookie: None,
-            breadth: hop.breadth,
-            target: None,
-            attrs: None,
-            overload_control: false,
-        };
-        turn.out.push(socket, hop.address, |arena| self.write_request(incoming, plan, &parts, arena));
     }
 
     fn ack_address(&self, incoming: &Incoming<'_>, plan: &Plan) -> Option<SocketAddr> {

@@ -43,6 +43,7 @@ mod rules;
 mod server;
 pub mod settings;
 pub(crate) mod slab;
+mod stateless;
 mod stats;
 mod timeout;
 pub(crate) mod timer;

@@ -33,8 +33,8 @@ impl Proxy {
             return;
         }
         let Some(id) = self.client_of(message, message.text(via.branch)) else {
-            // RFC 6026 §7.3: a response that matches no transaction is not forwarded.
-            self.stats.stray_responses += 1;
+            // RFC 6026 §7.3: a response that matches no transaction is not forwarded, but for what had none (RFC 3261 §16.11).
+            self.stats.stray_responses += u64::from(!self.relay_stateless(turn, message, status, &via));
             return;
         };
         let only_via = via.next.is_none() && message.head.via_lines == 1;

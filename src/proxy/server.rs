@@ -259,7 +259,7 @@ fn time_to_t2(t1: Duration, t2: Duration) -> Duration {
 }
 
 /// Appends a response without its topmost Via value, which is ours (RFC 3261 §16.7 item 3).
-fn pop_via(message: &Message<'_>, via: &Via, extra: &[u8], splice: &mut Splice, out: &mut Vec<u8>) {
+pub(super) fn pop_via(message: &Message<'_>, via: &Via, extra: &[u8], splice: &mut Splice, out: &mut Vec<u8>) {
     splice.clear();
     let line = message.head.via;
     splice.remove(match via.next {

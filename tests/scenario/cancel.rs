@@ -173,6 +173,84 @@ fn a_cancel_of_an_unknown_invite_is_forwarded_without_state() {
     ends_clean(world);
 }
 
+// Duty 77, RFC 3261 §16.11: what answers it goes by the next Via to who sent it, as it came but for ours, each time.
+#[test]
+fn the_answer_to_a_cancel_of_an_unknown_invite_goes_back_without_state() {
+    for (top, home) in [
+        ("SIP/2.0/UDP 198.51.100.1:5060;branch=z9hG4bKinv", CALLER),
+        ("SIP/2.0/UDP 198.51.100.1;branch=z9hG4bKinv", CALLER),
+        ("SIP/2.0/UDP 10.0.0.7;rport;branch=z9hG4bKinv", "198.51.100.1:40000"),
+        ("SIP/2.0/UDP 10.0.0.7:5090;branch=z9hG4bKinv, SIP/2.0/UDP far:9;branch=z9hG4bKb", "198.51.100.1:5090"),
+    ] {
+        let mut world = single();
+        let cancel = cancel().replace("SIP/2.0/UDP 198.51.100.1:5060;branch=z9hG4bKinv;rport", top);
+        assert!(cancel.contains(top));
+        world.receive("198.51.100.1:40000", cancel);
+        let sent = world.sent(FIRST, "CANCEL");
+        for _ in 0..2 {
+            let answer = answer(&sent, "481 Call/Transaction Does Not Exist", "to1", "Warning: 399 b \"x\"\r\n");
+            world.receive(FIRST, &answer);
+            let back = world.sent(home, "SIP/2.0 481");
+            assert_eq!(back.all("Via"), sent.all("Via")[1..]);
+            assert!(
+                answer.ends_with(back.text.split_once("Via").unwrap().1.split_once("\r\n").unwrap().1),
+                "{}",
+                back.text
+            );
+            world.nothing_left();
+        }
+        assert_eq!((world.proxy.transactions(), world.proxy.stats().stray_responses), (0, 0));
+        ends_clean(world);
+    }
+}
+
+// It goes to nobody else: its branch is bound to Via, Call-ID, CSeq number and address of the CANCEL. RFC 6026 §7.3: all else is dropped.
+#[test]
+fn only_the_answer_to_a_cancel_without_state_goes_back_and_only_to_its_sender() {
+    let mut world = single();
+    world.receive(CALLER, cancel().replace(";rport", ""));
+    let sent = world.sent(FIRST, "CANCEL");
+    let answer = |status: &str| answer(&sent, status, "to1", "");
+    let good = answer("200 OK");
+    for (old, new) in [
+        ("198.51.100.1:5060;branch", "198.51.100.2:5060;branch"),
+        ("198.51.100.1:5060;branch", "198.51.100.1:5061;branch"),
+        ("198.51.100.1:5060;branch", "198.51.100.1:5060;received=198.51.100.9;branch"),
+        ("198.51.100.1:5060;branch", "198.51.100.1:5060;rport=9;branch"),
+        ("z9hG4bKinv", "z9hG4bKinw"),
+        ("CSeq: 1 CANCEL", "CSeq: 2 CANCEL"),
+        ("CSeq: 1 CANCEL", "CSeq: 1 OPTIONS"),
+        ("Call-ID: call", "Call-ID: cell"),
+        (";branch=z9hG4bKa", ";branch=z9hG4bKa0"),
+        (";branch=z9hG4bKa", ";branch=z9hG4bKs"),
+    ] {
+        assert!(good.contains(old), "{old}");
+        world.receive(FIRST, good.replacen(old, new, 1));
+        world.nothing_left();
+    }
+    let mut digits = sent.branch().to_owned();
+    let last = if digits.as_bytes()[8] == b'0' { "1" } else { "0" };
+    digits.replace_range(8..9, last);
+    world.receive(FIRST, good.replace(sent.branch(), &digits));
+    // RFC 3261 §16.7 item 3: no Via is left to send it to.
+    let (start, rest) = good.split_once("\r\nVia: SIP/2.0/UDP 198.51.100.1").unwrap();
+    world.receive(FIRST, [start, rest.split_once("\r\n").unwrap().1].join("\r\n"));
+    // RFC 4320 §4.1
+    world.receive(FIRST, answer("100 Trying"));
+    world.nothing_left();
+    assert_eq!(world.proxy.stats().stray_responses, 13);
+    world.receive(FIRST, good);
+    world.sent(CALLER, "SIP/2.0 200");
+    // RFC 3261 §13.2.2.4: the ACK of a 2xx goes on without state as well, and nothing answers it.
+    let mut world = single();
+    let invite = established(&mut world);
+    world.receive(CALLER, in_dialog("ACK", "ack2", &invite, "to1"));
+    let ack = world.sent(FIRST, "ACK");
+    world.receive(FIRST, super::world::answer(&ack, "200 OK", "to1", ""));
+    world.receive(FIRST, super::world::answer(&ack, "200 OK", "to1", "").replace("ACK\r\n", "CANCEL\r\n"));
+    world.nothing_left();
+}
+
 // Duty 77, RFC 3261 §16.10: along its Route when it has one.
 #[test]
 fn a_cancel_of_an_unknown_invite_follows_its_route() {

@@ -3,6 +3,7 @@
 //! Socket 0 is 192.0.2.1:5060, 1 is [2001:db8::1]:5060, 2 is 192.0.2.1:5070.
 
 use super::more_a::in_dialog;
+use super::more_b::FIRST;
 use super::world::*;
 use siplane::dispatcher::{Algorithm, DestinationSpec, OutgoingSocket, SetSpec, Table};
 use siplane::proxy::Settings;
@@ -184,4 +185,19 @@ fn a_new_table_moves_new_calls_to_another_socket_and_leaves_calls_alone() {
     world.receive(CALLER, request("INVITE", "sip:b@example.com", "inv2", "").replace("call-1@", "call-2@"));
     world.sent(CALLER, "SIP/2.0 100");
     shows(&world.sent(to, "INVITE"), 0, "192.0.2.1:5060");
+}
+
+// RFC 3261 §18.2.2, §16.11: what answers a CANCEL that went on without state leaves by the socket that the CANCEL came in on.
+#[test]
+fn the_answer_to_a_cancel_without_state_leaves_by_the_callers_socket() {
+    for (to, socket) in [(FIRST, 0), (FIRST, 2), (SIX, 1)] {
+        let mut world = sockets_world(&[(to, Some(socket))]);
+        for caller in [0, 2] {
+            world.receive_on(caller, CALLER, request("CANCEL", "sip:b@example.com", "inv", ""));
+            let sent = world.sent(to, "CANCEL");
+            assert_eq!(sent.socket, socket);
+            world.receive_on(socket, to, answer(&sent, "481 Call/Transaction Does Not Exist", "to1", ""));
+            assert_eq!(world.sent(CALLER, "SIP/2.0 481").socket, caller);
+        }
+    }
 }

@@ -97,11 +97,12 @@ impl Checks {
         ensure(sent, || format!("{} in {} went nowhere", context.method, context.call_id))
     }
 
-    /// RFC 3261 §16.10, §16.11: a CANCEL of nothing known goes on as often as it comes. RFC 6026 §7.3: what answers it there belongs to no
-    /// transaction and is not forwarded.
+    /// RFC 3261 §16.10, §16.11: a CANCEL of nothing known goes on as often as it comes, and has no answer only when nothing answered it
+    /// there.
     pub(crate) fn went_on_each_time(&self, context: &Context) -> bool {
-        let sends: usize = context.branches.iter().map(|branch| self.branches[branch].sends as usize).sum();
-        sends == context.paths.len()
+        let branches = || context.branches.iter().map(|branch| &self.branches[branch]);
+        let sends: usize = branches().map(|branch| branch.sends as usize).sum();
+        sends == context.paths.len() && branches().all(|branch| branch.final_code.is_none())
     }
 
     /// Whether `out` leaves by the socket that its call has towards `side`.
