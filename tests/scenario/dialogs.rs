@@ -22,8 +22,12 @@ fn either_side_may_hang_up() {
 #[test]
 fn an_answered_call_keeps_no_message() {
     let mut world = single();
-    let invite = established(&mut world);
+    let invite = call(&mut world);
+    relayed(&mut world, FIRST, &invite, "180 Ringing");
+    relayed(&mut world, FIRST, &invite, "200 OK");
     assert_eq!((world.proxy.stored_bytes(), world.proxy.transactions()), (0, 1));
+    world.receive(CALLER, in_dialog("ACK", "ack", &invite, "to1"));
+    world.sent(FIRST, "ACK");
     world.receive(FIRST, answer(&invite, "200 OK", "to1", ""));
     world.sent(CALLER, "SIP/2.0 200");
     world.receive(CALLER, super::world::invite());

@@ -63,7 +63,10 @@ fn the_ack_stops_the_repetition_and_timer_i_ends_the_transaction() {
     world.wait_ms(600);
     world.receive(CALLER, invite());
     assert_eq!(times(&mut world, CALLER, "SIP/2.0 486").len(), 2);
+    let before = world.proxy.stored_bytes();
     world.receive(CALLER, hop_ack(&busy));
+    // In Confirmed nothing is sent again: our own INVITE alone is kept, for the ACK of a repeated 486.
+    assert!((1..before).contains(&world.proxy.stored_bytes()), "{before} before");
     // Duty 84: every ACK is absorbed, and a late INVITE too.
     world.receive(CALLER, hop_ack(&busy));
     world.receive(CALLER, invite());
@@ -142,6 +145,9 @@ fn the_ack_of_a_2xx_is_passed_on_without_state() {
     // Duty 80, RFC 3261 §16.11: a repeated one goes the same way with the same branch.
     world.receive(CALLER, &text);
     assert_eq!(world.sent(FIRST, "ACK").bytes, ack.bytes);
+    // A tag is ours by what it is, not by its length (RFC 3261 §8.2.7).
+    world.receive(CALLER, text.replace("tag=to1", "tag=0123abcd").replace("z9hG4bKack", "z9hG4bKack2"));
+    assert!(world.sent(FIRST, "ACK").header("To").ends_with("tag=0123abcd"));
     // Long after Accepted, and by the Route that is left.
     world.wait_ms(60_000);
     let own = format!("Route: {}\r\n", invite.header("Record-Route"));

@@ -227,6 +227,10 @@ fn cseq_numbers_follow_the_ends_and_are_not_raised() {
     let info = world.sent(CALLER, "INFO");
     world.receive(CALLER, answer(&info, "200 OK", "", ""));
     world.sent(FIRST, "SIP/2.0 200");
+    // An older one that was overtaken changes nothing.
+    world.receive(CALLER, in_dialog("INFO", "late", &invite, "to1").replace("CSeq: 2", "CSeq: 69"));
+    let info = world.sent(FIRST, "INFO");
+    relayed(&mut world, FIRST, &info, "500 Out of Order");
     for _ in 0..2 {
         let pair = asked(&mut world);
         say(&mut world, &pair, ["200 OK"; 2]);
@@ -356,6 +360,46 @@ fn while_somebody_hangs_up_nobody_is_asked_and_no_failure_counts() {
     world.receive(CALLER, in_dialog("BYE", "bye2", &invite, "to1").replace("CSeq: 2", "CSeq: 3"));
     let bye = world.sent(FIRST, "BYE");
     relayed(&mut world, FIRST, &bye, "200 OK");
+    ends_clean(world);
+}
+
+#[test]
+fn an_end_that_hangs_up_or_has_not_answered_yet_is_not_asked_again() {
+    let mut world = keeping(|settings| {
+        (settings.keepalive.interval, settings.keepalive.to) = (Duration::from_secs(5), KeepaliveTo::Destination);
+    });
+    let invite = up(&mut world);
+    wait_for_something(&mut world);
+    let first = world.sent(FIRST, "OPTIONS");
+    world.wait_ms(30_000);
+    assert!(world.sent.len() > 5 && world.sent.drain(..).all(|sent| sent.bytes == first.bytes), "Timer E alone");
+    world.receive(FIRST, answer(&first, "200 OK", "", ""));
+    wait_for_something(&mut world);
+    let next = world.sent(FIRST, "OPTIONS");
+    assert_ne!(next.branch(), first.branch());
+    world.receive(FIRST, answer(&next, "200 OK", "", ""));
+    world.receive(CALLER, in_dialog("BYE", "bye", &invite, "to1"));
+    let bye = world.sent(FIRST, "BYE");
+    world.wait_ms(30_000);
+    // RFC 4320 §4.1: a 100 to the caller.
+    world.sent.retain(|sent| sent.line() != "SIP/2.0 100 Trying");
+    assert!(world.sent.len() > 5 && world.sent.drain(..).all(|sent| sent.bytes == bye.bytes), "Timer E alone");
+    relayed(&mut world, FIRST, &bye, "200 OK");
+    ends_clean(world);
+}
+
+#[test]
+fn a_2xx_that_is_repeated_makes_no_second_keepalive_and_a_lifetime_that_is_over_leaves_nothing() {
+    // RFC 3261 §13.3.1.4
+    let mut world = keeping(|settings| settings.dialog.confirmed = Duration::from_secs(100));
+    let invite = up(&mut world);
+    relayed(&mut world, FIRST, &invite, "200 OK");
+    let pair = asked(&mut world);
+    world.nothing_left();
+    say(&mut world, &pair, ["200 OK"; 2]);
+    world.wait(Duration::from_secs(100));
+    assert_eq!((world.proxy.dialogs(), world.proxy.stats().dialogs_expired), (0, 1));
+    world.sent.clear();
     ends_clean(world);
 }
 

@@ -258,6 +258,7 @@ fn a_6xx_ends_all_branches() {
     refuses(&mut world, &branches[0], "603 Decline");
     is_cancelled(&mut world, &branches[1]);
     fails_with(&mut world, "603");
+    assert_eq!(answers(&world), [1, 0, 0], "a 487 to our CANCEL is no answer");
     ends_clean(world);
 }
 
@@ -559,17 +560,25 @@ fn answers(world: &World) -> Vec<u64> {
 // But a destination that never said anything until Timer B is dead, whoever won.
 #[test]
 fn the_silence_of_a_loser_that_never_spoke_is_evidence() {
-    let mut world = forking(2, 2, |_| {});
-    let branches = fork(&mut world, 2);
+    let mut world = forking(3, 3, |_| {});
+    let branches = fork(&mut world, 3);
+    rings(&mut world, &branches[2]);
     says(&mut world, &branches[0], "200 OK");
     world.sent(CALLER, "SIP/2.0 200");
+    let cancel = world.sent(THIRD, "CANCEL");
     world.receive(CALLER, in_dialog("ACK", "ack", &branches[0], &tag(&branches[0])));
     world.sent(FIRST, "ACK");
-    assert_eq!(evidence(&world), [(1, 0, 0), (0, 0, 0)]);
-    world.wait_ms(33_000);
+    // The set's answer time-out ends nothing any more, though the third is still pending.
+    world.wait_ms(2_100);
+    assert_eq!((evidence(&world), stats(&world).answer_timeouts), (vec![(1, 0, 0), (0, 0, 0), (0, 0, 0)], 0));
+    world.sent.retain(|sent| sent.to == SECOND.parse().unwrap());
+    world.receive(THIRD, answer(&cancel, "200 OK", &tag(&branches[2]), ""));
+    says(&mut world, &branches[2], "487 Request Terminated");
+    assert_eq!(world.sent.pop_back().unwrap().line().split(' ').next(), Some("ACK"));
+    world.wait_ms(31_000);
     assert!(world.sent.drain(..).all(|sent| sent.line().starts_with("INVITE") && sent.to == SECOND.parse().unwrap()));
-    assert_eq!(evidence(&world), [(1, 0, 0), (0, 1, 1)]);
-    assert_eq!(loads(&world), [1, 0]);
+    assert_eq!(evidence(&world), [(1, 0, 0), (0, 1, 1), (0, 0, 0)]);
+    assert_eq!(loads(&world), [1, 0, 0]);
     hang_up(&mut world, &branches[0], &tag(&branches[0]));
     ends_clean(world);
 }
