@@ -118,7 +118,7 @@ impl Proxy {
         let (server, was_pending, invite) = (client.server, client.is_pending, client.machine.is_invite());
         let retry = self.set_of_branch(turn, id).is_some_and(|set| set.failover_codes.contains(status.code()));
         self.release_branch(turn, id);
-        if let Some(destination) = self.decides(id, false) {
+        if let Some(destination) = self.decides(turn, id, false) {
             let retry_after_s = evidence::retry_after_s(answer.message, status);
             evidence::failure(turn.policy.table.states(), destination, turn.now, status, retry, retry_after_s);
         }
@@ -159,7 +159,7 @@ impl Proxy {
         let Some(client) = self.clients.get(id) else { return };
         let (server, was_pending) = (client.server, client.is_pending);
         self.release_branch(turn, id);
-        if let Some(destination) = self.decides(id, true) {
+        if let Some(destination) = self.decides(turn, id, true) {
             let states = turn.policy.table.states();
             match lost {
                 Lost::TimedOut => evidence::transaction_timeout(states, destination),
@@ -183,12 +183,12 @@ impl Proxy {
 
     /// The destination of branch `id`, when its end is evidence: it could still decide its request. What it says after another has
     /// won is none, nor is what comes of a CANCEL of ours; but who never said anything (`lost`) was not even cancelled.
-    fn decides(&self, id: Id, lost: bool) -> Option<DestinationId> {
+    fn decides(&self, turn: &Turn<'_>, id: Id, lost: bool) -> Option<DestinationId> {
         let client = self.clients.get(id).filter(|client| client.is_pending)?;
         let context = &self.servers.get(client.server)?.context;
         let declined = context.best.as_ref().is_some_and(|(status, _)| status.code() >= 600);
         let cancelled = (context.answered || declined) && matches!(client.cancel, Cancel::Sent(_));
-        client.destination.filter(|_| !cancelled && (lost || !context.answered))
+        evidence::of(turn.policy, client.destination).filter(|_| !cancelled && (lost || !context.answered))
     }
 
     /// Gives the branch's load back.
@@ -289,7 +289,7 @@ impl Proxy {
 
     /// [`Proxy::advance`] for branch `id`, whose destination counts what moved on from it.
     fn advance_from(&mut self, turn: &mut Turn<'_>, id: Id, server: Id, retry: bool) {
-        let destination = self.clients.get(id).and_then(|client| client.destination);
+        let destination = evidence::of(turn.policy, self.clients.get(id).and_then(|client| client.destination));
         if self.advance(turn, server, retry)
             && let Some(destination) = destination
         {

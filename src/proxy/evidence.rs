@@ -4,10 +4,17 @@
 //! branch could still decide its request. What a destination answers to a CANCEL, to a branch that was given up, or after another
 //! branch has won, is no evidence; but who said nothing at all until the end was silent, whoever won.
 
+use super::Policy;
 use crate::dispatcher::{DestinationId, States};
 use crate::sip::{Message, Status, fields, header_is};
 use crate::time::Instant;
 use core::time::Duration;
+
+/// `destination` while the table in force has it: the slot of one that a reload has removed may be another's. Only who holds load
+/// of a destination, as an INVITE does, holds its slot too.
+pub(super) fn of(policy: &Policy, destination: Option<DestinationId>) -> Option<DestinationId> {
+    destination.filter(|destination| policy.table.destination(*destination).is_some())
+}
 
 /// The first response to an INVITE came after `waited`, whatever it says; 100 counts. A final one is told again, by
 /// [`success`] or [`failure`].

@@ -134,7 +134,7 @@ impl Proxy {
     pub(super) fn answer_timeout(&mut self, turn: &mut Turn<'_>, id: Id) {
         let Some(client) = self.clients.get_mut(id) else { return };
         client.deadlines.answer_at = NEVER;
-        let (server, destination) = (client.server, client.destination);
+        let (server, destination) = (client.server, evidence::of(turn.policy, client.destination));
         let Some(context) = self.servers.get(server).map(|server| &server.context) else { return };
         let (is_over, answered) = (context.is_over(), context.answered);
         let went_on = !is_over && !answered && self.try_next(turn, server, Some(id));

@@ -5,6 +5,7 @@
 //! the ACK of the same hop. Only new requests are counted and held back: what belongs to a dialog follows its Route.
 
 use super::client::NotStarted;
+use super::evidence;
 use super::forward::Hop;
 use super::request::Incoming;
 use super::response::Answer;
@@ -26,7 +27,7 @@ impl Proxy {
     /// Obeys what the destination of branch `id` reports in our Via. Only the destination itself may: not who is further on.
     pub(super) fn note_overload(&self, turn: &Turn<'_>, id: Id, answer: &Answer<'_>) {
         let Some(client) = self.clients.get(id) else { return };
-        let Some(destination) = client.destination else { return };
+        let Some(destination) = evidence::of(turn.policy, client.destination) else { return };
         if client.address.ip().to_canonical() != answer.source.ip().to_canonical() {
             return;
         }
@@ -37,10 +38,7 @@ impl Proxy {
             validity: Duration::from_millis(params.validity_ms.into()),
             sequence: params.sequence,
         };
-        // The slot of a destination that a reload has removed may belong to another one.
-        if turn.policy.table.destination(destination).is_some() {
-            turn.policy.table.states().set_overload(destination.state(), &report, turn.now);
-        }
+        turn.policy.table.states().set_overload(destination.state(), &report, turn.now);
     }
 
     /// RFC 7339 §5.5: no more requests than the destination at `hop` wants. Who is held back goes on to the next target.

@@ -2,7 +2,7 @@
 
 use super::more_b::*;
 use super::world::*;
-use siplane::dispatcher::{Health, SetId};
+use siplane::dispatcher::{Exhausted, Health, SetId};
 use std::time::Duration;
 
 /// The caller cancels a call that rings at the first destination: gives our CANCEL.
@@ -65,17 +65,19 @@ fn timer_c_cancels_a_call_that_rings_too_long() {
 // first.
 #[test]
 fn a_callee_that_ignores_the_cancel_of_timer_c_counts_as_408() {
-    let mut world = single();
-    let invite = call(&mut world);
-    relayed(&mut world, FIRST, &invite, "180 Ringing");
-    world.wait_ms(185_100);
-    let cancel = world.sent(FIRST, "CANCEL");
-    world.receive(FIRST, answer(&cancel, "200 OK", "to1", ""));
-    world.wait_ms(31_800);
-    world.nothing_left();
-    world.wait_ms(500);
-    fails_with(&mut world, "408");
-    ends_clean(world);
+    for exhausted in [Exhausted::BestResponse, Exhausted::ServiceUnavailable] {
+        let mut world = dispatching(1, |set| set.exhausted = exhausted);
+        let invite = call(&mut world);
+        relayed(&mut world, FIRST, &invite, "180 Ringing");
+        world.wait_ms(185_100);
+        let cancel = world.sent(FIRST, "CANCEL");
+        world.receive(FIRST, answer(&cancel, "200 OK", "to1", ""));
+        world.wait_ms(31_800);
+        world.nothing_left();
+        world.wait_ms(500);
+        fails_with(&mut world, "408");
+        ends_clean(world);
+    }
 }
 
 // Duty 76, RFC 3261 §16.10: a matching CANCEL is answered 200 at once, and pending branches are cancelled.

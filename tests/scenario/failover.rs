@@ -146,6 +146,27 @@ fn a_target_that_a_reload_removed_is_passed_over_and_its_load_given_back() {
     ends_clean(world);
 }
 
+// What becomes of a request says nothing of the destination that has come in the place of the one that got it.
+#[test]
+fn the_silence_of_a_destination_that_is_gone_is_no_evidence_about_the_one_in_its_place() {
+    for unreachable in [false, true] {
+        let mut world = dispatching(1, |_| {});
+        world.receive(CALLER, request("MESSAGE", "sip:b@example.com", "msg", ""));
+        let sent = world.sent(FIRST, "MESSAGE");
+        replace_first(&mut world, |_| {});
+        if unreachable {
+            world.unreachable(&sent);
+        }
+        world.wait(Duration::from_secs(40));
+        let (states, state) = (world.policy.table.states(), world.policy.table.sets()[0].destinations[0].state);
+        let evidence = states.evidence(state);
+        assert_eq!((evidence.timeouts_in_row, evidence.unreachables_in_row, evidence.answers), (0, 0, 0));
+        assert_eq!(states.counters(state).failed, 0);
+        world.sent.clear();
+        ends_clean(world);
+    }
+}
+
 #[test]
 fn without_another_target_a_silent_destination_has_until_timer_b() {
     let mut world = World::new();

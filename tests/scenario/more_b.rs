@@ -1,7 +1,7 @@
 //! What scripts about responses, transactions, failover and dialogs have in common.
 
 use super::world::*;
-use siplane::dispatcher::{Admin, Algorithm, Health, SetId, SetSpec};
+use siplane::dispatcher::{Admin, Algorithm, Health, SetId, SetSpec, Table};
 use siplane::proxy::Settings;
 use std::time::Duration;
 
@@ -150,4 +150,17 @@ pub fn ends_clean(mut world: World) {
     assert_eq!((proxy.dialogs(), proxy.stored_bytes()), (0, 0), "dialogs, stored bytes");
     assert_eq!(proxy.poll_timeout(), None, "a timer is left");
     assert_eq!(proxy.stats().bugs, 0);
+}
+
+/// The first destination goes, and THIRD comes and gets its place among the states: it is the only one of its set.
+#[track_caller]
+pub fn replace_first(world: &mut World, change: impl Fn(&mut SetSpec)) {
+    let state = |world: &World| world.policy.table.sets()[0].destinations[0].state;
+    let before = state(world);
+    for address in [SECOND, THIRD] {
+        let mut set = set(Algorithm::Priority, &[address]);
+        change(&mut set);
+        world.policy.table = Table::build(vec![set], Some(&world.policy.table)).unwrap();
+    }
+    assert_eq!(state(world), before, "another place");
 }

@@ -268,6 +268,18 @@ fn only_the_destination_itself_may_report_and_only_in_our_via() {
 }
 
 #[test]
+fn the_report_of_a_destination_that_is_gone_is_not_for_the_one_in_its_place() {
+    let mut world = controlled(1);
+    world.receive(CALLER, request("MESSAGE", "sip:b@example.com", "msg", ""));
+    let sent = world.sent(FIRST, "MESSAGE");
+    replace_first(&mut world, |set| set.overload_control = true);
+    world.receive(FIRST, reporting(&sent, "200 OK", ";oc=100;oc-algo=\"loss\";oc-validity=60000;oc-seq=1.0"));
+    world.sent(CALLER, "SIP/2.0 200");
+    assert_eq!((overload(&world, 0).in_force, overload(&world, 0).sequence), (None, 0));
+    ends_clean(world);
+}
+
+#[test]
 fn what_belongs_to_a_dialog_is_never_held_back_and_new_requests_of_any_method_are() {
     let mut world = controlled(1);
     let invite = call(&mut world);
