@@ -236,15 +236,10 @@ impl Proxy {
     fn keep_best(&mut self, server: Id, message: &Message<'_>, status: Status) {
         let Some(context) = self.servers.get_mut(server).map(|server| &mut server.context) else { return };
         let better = context.best.as_ref().is_none_or(|(best, _)| Self::is_better(status, *best));
-        let loser = if better {
-            let stored = self.buffers.store(&message.bytes[..message.end()]);
-            self.stats.refused_full += u64::from(stored.is_none());
-            let old = context.best.take();
-            context.best = stored.map(|stored| (status, stored));
-            old
-        } else {
-            None
-        };
+        let stored = if better { self.buffers.store(&message.bytes[..message.end()]) } else { None };
+        // Without room for it the one before stays.
+        self.stats.refused_full += u64::from(better && stored.is_none());
+        let loser = stored.and_then(|stored| context.best.replace((status, stored)));
         // RFC 3261 §16.7 item 7: the challenges of all 401 and 407 go into the one that is forwarded.
         if let Some((status, bytes)) = &loser {
             self.keep_challenges(server, &scan(bytes), *status);

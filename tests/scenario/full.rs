@@ -2,6 +2,7 @@
 
 use super::more_b::*;
 use super::world::*;
+use siplane::dispatcher::{Algorithm, SetSpec};
 use siplane::proxy::Settings;
 
 /// A call is refused with 503, Retry-After and a count while these settings leave no room for it.
@@ -157,5 +158,28 @@ fn while_draining_new_requests_are_refused_and_calls_go_on() {
     let response = world.sent(CALLER, "SIP/2.0 487");
     world.receive(CALLER, other_call(&hop_ack(&response)));
     hang_up(&mut world, &up, "to1");
+    ends_clean(world);
+}
+
+// RFC 3261 §16.7 item 6: a better answer that there is no room for does not take the place of the one that is kept.
+#[test]
+fn an_answer_without_room_leaves_the_one_before() {
+    let forked = |settings: Settings| {
+        let set = SetSpec { branches_max: 2, ..set(Algorithm::Parallel, &DESTINATIONS[..2]) };
+        let mut world = World::with(settings, vec![set], vec![]);
+        world.receive(CALLER, invite());
+        world.sent(CALLER, "SIP/2.0 100");
+        let branches = [FIRST, SECOND].map(|to| world.sent(to, "INVITE"));
+        refused(&mut world, FIRST, &branches[0], "500 Server Internal Error");
+        (world, branches)
+    };
+    let (roomy, _) = forked(settings());
+    let (mut world, branches) = forked(Settings { stored_bytes_max: roomy.proxy.stored_bytes(), ..settings() });
+    assert_eq!(world.proxy.stats().refused_full, 0);
+    let long = format!("Warning: 399 b \"{}\"\r\n", "x".repeat(2_000));
+    world.receive(SECOND, answer(&branches[1], "404 Not Found", "to2", &long));
+    world.sent(SECOND, "ACK");
+    fails_with(&mut world, "500");
+    assert!(world.proxy.stats().refused_full > 0);
     ends_clean(world);
 }
