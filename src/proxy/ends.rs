@@ -7,7 +7,7 @@
 use super::buffers::{Buffer, Buffers};
 use super::settings::SocketId;
 use super::slab::{Id, Slab};
-use crate::sip::{Message, NameAddr, Scheme, Span, Uri, fields, header_is, push_number};
+use crate::sip::{Message, Method, NameAddr, Scheme, Span, Uri, fields, header_is, push_number};
 use crate::time::Instant;
 use smallvec::SmallVec;
 use std::net::SocketAddr;
@@ -117,11 +117,12 @@ impl Ends {
     }
 
     /// Appends a request to `end` as if from the other one (RFC 3261 §12.2.1.1); `via` is our whole Via line.
-    pub(crate) fn write_request(&self, end: End, method: &[u8], cseq: u32, via: [&[u8]; 2], out: &mut Vec<u8>) {
+    pub(crate) fn write_request(&self, end: End, method: Method, cseq: u32, via: [&[u8]; 2], out: &mut Vec<u8>) {
+        let name = method.name().as_bytes();
         let (target, routes) = (self.part(Part::Target(end)), self.part(Part::Routes(end)));
         let strict = first_route(routes).filter(|uri| !is_loose(routes, *uri));
         let uri = strict.map_or(target, |uri| uri.of(routes));
-        put(out, &[method, b" ", uri, b" SIP/2.0\r\n", via[0], via[1], b"\r\nMax-Forwards: 70\r\n"]);
+        put(out, &[name, b" ", uri, b" SIP/2.0\r\n", via[0], via[1], b"\r\nMax-Forwards: 70\r\n"]);
         match strict {
             // RFC 3261 §12.2.1.1: a strict router gets its own URI as Request-URI, and the target goes to the end of the route.
             Some(_) => {
@@ -139,8 +140,8 @@ impl Ends {
             &[b"From: ", names[0], b"\r\nTo: ", names[1], b"\r\nCall-ID: ", self.part(Part::CallId), b"\r\nCSeq: "],
         );
         push_number(cseq, out);
-        put(out, &[b" ", method, b"\r\n"]);
-        if method == b"OPTIONS" {
+        put(out, &[b" ", name, b"\r\n"]);
+        if method == Method::Options {
             // RFC 3261 §11.1
             put(out, &[b"Accept: application/sdp\r\n"]);
         }

@@ -77,7 +77,7 @@ impl Proxy {
         let Some(sent) = self.clients.get(branch).and_then(|client| client.sent.as_deref()) else { return };
         let request = scan(sent);
         let (Ok(from), Ok(to)) = (request.from(), request.to()) else { return };
-        let tags = [from, to].map(|name| self.keys.hash((b'g', request.text(name.tag))) as u32);
+        let tags = [from, to].map(|name| self.tag_hash(request.text(name.tag)));
         let Self { ends, scratch, buffers, .. } = self;
         let fits = ends.refresh(dialog, tags, (&request, answer), scratch, buffers);
         self.stats.keepalives_skipped += u64::from(!fits);
@@ -136,9 +136,9 @@ impl Proxy {
             return false;
         };
         let mut client = self.new_client(turn, Id::NOBODY, method, Hop::routed(address, 0), socket);
-        let (name, purpose, more) = match method {
-            Method::Bye => (&b"BYE"[..], Purpose::Bye, 1),
-            _ => (&b"OPTIONS"[..], Purpose::Keepalive(leg, end), 0),
+        let (purpose, more) = match method {
+            Method::Bye => (Purpose::Bye, 1),
+            _ => (Purpose::Keepalive(leg, end), 0),
         };
         (client.purpose, client.is_pending) = (purpose, false);
         let Some(id) = self.clients.insert(client) else {
@@ -147,7 +147,8 @@ impl Proxy {
         };
         let (branch, via) = (self.keys.branch(id, 0), self.names.via(socket));
         let cseq = ends.known(end).cseq + more;
-        let bytes = turn.out.push(socket, address, |arena| ends.write_request(end, name, cseq, [via, &branch], arena));
+        let bytes =
+            turn.out.push(socket, address, |arena| ends.write_request(end, method, cseq, [via, &branch], arena));
         let Some(sent) = self.buffers.store(bytes) else {
             turn.out.unpush();
             self.clients.remove(id);

@@ -28,7 +28,7 @@ fn table(sent: &str, got: &str, buffers: &mut Buffers) -> (EndsTable, Id) {
 
 fn written(ends: &Ends, end: End) -> Vec<String> {
     let mut out = Vec::new();
-    ends.write_request(end, b"OPTIONS", ends.known(end).cseq, [b"Via: us;branch=", b"b"], &mut out);
+    ends.write_request(end, Method::Options, ends.known(end).cseq, [b"Via: us;branch=", b"b"], &mut out);
     let text = String::from_utf8(out).unwrap();
     text.lines().filter(|line| line.starts_with("OPTIONS") || line.starts_with("Route")).map(str::to_owned).collect()
 }
