@@ -160,7 +160,7 @@ fn the_silence_of_a_destination_that_is_gone_is_no_evidence_about_the_one_in_its
         world.wait(Duration::from_secs(40));
         let (states, state) = (world.policy.table.states(), world.policy.table.sets()[0].destinations[0].state);
         let evidence = states.evidence(state);
-        assert_eq!((evidence.timeouts_in_row, evidence.unreachables_in_row, evidence.answers), (0, 0, 0));
+        assert_eq!((evidence.timeouts_in_row, evidence.unreachables_in_row, evidence.total()), (0, 0, 0));
         assert_eq!(states.counters(state).failed, 0);
         world.sent.clear();
         ends_clean(world);

@@ -160,7 +160,7 @@ pub fn replace_first(world: &mut World, change: impl Fn(&mut SetSpec)) {
     for address in [SECOND, THIRD] {
         let mut set = set(Algorithm::Priority, &[address]);
         change(&mut set);
-        world.policy.table = Table::build(vec![set], Some(&world.policy.table)).unwrap();
+        world.policy.table = Table::build(vec![set], Some((&world.policy.table, world.now))).unwrap();
     }
     assert_eq!(state(world), before, "another place");
 }
