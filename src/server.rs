@@ -1,13 +1,13 @@
 //! Wiring only: what is started in which order, and ended in which.
 //!
-//! Start: table → sockets, bound in shard order → shards → prober → control. End: the shards drain and end together, then the prober, then
-//! the control side.
+//! Start: table → doors of the control side → sockets, bound in shard order → shards → prober → control side. End: the shards drain and
+//! end together, then the prober, then the control side.
 
 mod cores;
 mod host_plan;
 
 use crate::config::{self, Config, EngineWish, IoSettings, ProberSettings};
-use crate::control::{self, Control, ControlPlan, ControlThread};
+use crate::control::{self, Control, ControlPlan, ControlThread, OpenDoors};
 use crate::dispatcher::{Table, TableError};
 use crate::prober::{self, News, NewsSource, ProbePolicy, ProbeSettings, Prober, ProberPlan};
 use crate::proxy::{Policy, Settings};
@@ -100,6 +100,7 @@ impl Server {
         let policy = Policy { table, rules: config.rules, default_set: config.default_set };
         let policy = Arc::new(ArcSwap::from_pointee(policy));
         let cores = Cores::choose(&config.shards, config.prober.core)?;
+        let doors = control::open(&config.control).map_err(|error| ServerError::System("control side", error))?;
         let sockets = shard::open_all(&config.settings.listen, cores.shards.len()).map_err(ServerError::Open)?;
         steer(&sockets, config.io.steering)?;
         let duplicates = sockets.first().map(|first| first.duplicate_for_sending());
@@ -132,7 +133,7 @@ impl Server {
         // Also with an interval of zero: what calls say is judged there, and destinations may have an interval of their own.
         let sockets = sending.unwrap_or_default();
         server.start_prober(&config.settings, &config.prober, cores.prober, sockets, answers)?;
-        server.start_control(running)?;
+        server.start_control(running, doors)?;
         tracing::info!(shards = ?cores.shards, listen = ?listened(&config.settings), "ready");
         Ok(server)
     }
@@ -173,8 +174,7 @@ impl Server {
         Ok(())
     }
 
-    fn start_control(&mut self, config: Config) -> Result<(), ServerError> {
-        let settings = config.control.clone();
+    fn start_control(&mut self, config: Config, doors: OpenDoors) -> Result<(), ServerError> {
         let control = Control::new(ControlPlan {
             config,
             policy: Arc::clone(&self.policy),
@@ -182,7 +182,7 @@ impl Server {
             drift: Arc::clone(&self.drift),
             lifecycle: Arc::clone(&self.lifecycle),
         });
-        let thread = control::start(&settings, Arc::new(control));
+        let thread = doors.serve(Arc::new(control));
         self.control = Some(thread.map_err(|error| ServerError::System("control side", error))?);
         Ok(())
     }

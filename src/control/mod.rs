@@ -30,5 +30,5 @@ pub use arguments::{Arguments, Given, Kind, Param};
 pub use fault::{Blame, Fault};
 pub use rpc::{Later, METHODS, Method, Role, Run, find};
 pub use running::{Control, ControlPlan};
-pub use thread::{ControlThread, start};
+pub use thread::{ControlThread, OpenDoors, open};
 pub use value::Value;
