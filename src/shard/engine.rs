@@ -57,6 +57,9 @@ pub(super) trait Engine {
 
     /// Counts what the kernel dropped because a receive buffer was full: a system call for each socket.
     fn look_at_drops(&mut self);
+
+    /// How full the fullest receive buffer is, as a share of it: a system call for each socket.
+    fn backlog(&self) -> f32;
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ mod lifecycle;
 mod mmsg;
 mod name;
 mod occupant;
+mod overload;
 mod pace;
 mod probe;
 mod ring;

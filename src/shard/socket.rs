@@ -47,6 +47,12 @@ impl ShardSockets {
         self.sockets.iter().map(|socket| u64::from(drops(socket.as_fd()))).sum()
     }
 
+    /// How full the fullest receive buffer is, as a share of it: above 1 while datagrams are dropped.
+    #[must_use]
+    pub fn backlog(&self) -> f32 {
+        self.sockets.iter().map(|socket| backlog(socket.as_fd())).fold(0.0, f32::max)
+    }
+
     /// The same sockets once more, to send by: for who must send from the calls' own addresses, which is the prober.
     ///
     /// Nothing may be received by them. A send may fail with an ICMP error that another datagram drew; try it once more.
@@ -183,9 +189,22 @@ fn report_icmp_errors(socket: &Socket) -> io::Result<()> {
     }
 }
 
-/// `sk_drops` of one socket, the ninth of the numbers that SO_MEMINFO gives (linux/sock_diag.h).
+/// Places in what SO_MEMINFO gives (linux/sock_diag.h).
+const SK_MEMINFO_RMEM_ALLOC: usize = 0;
+const SK_MEMINFO_RCVBUF: usize = 1;
+const SK_MEMINFO_DROPS: usize = 8;
+
 fn drops(socket: BorrowedFd<'_>) -> u32 {
-    const SK_MEMINFO_DROPS: usize = 8;
+    memory(socket)[SK_MEMINFO_DROPS]
+}
+
+fn backlog(socket: BorrowedFd<'_>) -> f32 {
+    let memory = memory(socket);
+    memory[SK_MEMINFO_RMEM_ALLOC] as f32 / memory[SK_MEMINFO_RCVBUF].max(1) as f32
+}
+
+/// What SO_MEMINFO gives; zeros where the kernel does not know it.
+fn memory(socket: BorrowedFd<'_>) -> [u32; SK_MEMINFO_DROPS + 1] {
     let mut values = [0u32; SK_MEMINFO_DROPS + 1];
     let mut bytes = size_of_val(&values) as libc::socklen_t;
     // SAFETY: writes at most `bytes` bytes into `values`; where the kernel has fewer numbers, the rest stays 0.
@@ -193,7 +212,7 @@ fn drops(socket: BorrowedFd<'_>) -> u32 {
         let values = values.as_mut_ptr().cast();
         libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MEMINFO, values, &raw mut bytes);
     }
-    values[SK_MEMINFO_DROPS]
+    values
 }
 
 fn bind(socket: &Socket, address: SocketAddr) -> Result<(), OpenCause> {

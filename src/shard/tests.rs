@@ -10,6 +10,8 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Instant;
 
+mod overload;
+
 const SECOND: Duration = Duration::from_secs(1);
 const T1: Duration = Duration::from_millis(80);
 

@@ -12,6 +12,7 @@ use super::engine::{Engine, Patience};
 use super::flow::Flow;
 use super::handoff::Inbox;
 use super::lifecycle::{Lifecycle, Phase};
+use super::overload::Overload;
 use super::pace::{Pace, Waiting};
 use super::probe::ProbeSink;
 use super::work::{Turn, Work};
@@ -36,6 +37,7 @@ pub(super) struct Shared {
 pub(super) struct Shard<E> {
     flow: Flow<E>,
     pace: Pace,
+    overload: Overload,
     /// Listen addresses: each may bring a batch in a turn.
     sockets: usize,
     policy: Arc<ArcSwap<Policy>>,
@@ -61,6 +63,7 @@ impl<E: Engine> Shard<E> {
         Self {
             flow: Flow { engine, work: Work::new(id, proxy, &shared) },
             pace: Pace::new(waiting, now),
+            overload: Overload::default(),
             sockets,
             policy: shared.policy,
             inboxes: shared.inboxes,
@@ -97,7 +100,9 @@ impl<E: Engine> Shard<E> {
         flow.work.proxy.handle_timeout(turn.now, turn.policy, &mut flow.work.outbox);
         flow.flush(turn);
         self.counters.tokens().end(flow.work.proxy.tokens() as u64);
-        self.pace.note(self.now, flow.engine.counts().received);
+        let received = flow.engine.counts().received;
+        self.pace.note(self.now, received);
+        flow.work.is_shedding = self.overload.note(received, || flow.engine.backlog());
         if self.now.saturating_since(self.published_at) >= PUBLISH_INTERVAL {
             self.publish();
         }

@@ -6,6 +6,7 @@
 use super::counters::IoStats;
 use super::errors::Undelivered;
 use super::handoff::{Cause, Handoff, Note};
+use super::overload::is_invite;
 use super::probe::{self, ProbeAnswer, ProbeOutcome, ProbeSink};
 use super::turn::Shared;
 use crate::proxy::{Datagram, Outbox, Policy, Proxy, ShardId, SocketId, owner_of};
@@ -32,6 +33,8 @@ pub(super) struct Work {
     /// Whether the prober got something since the last [`Work::ring`]. It mostly sleeps: a ring for nothing is two system calls and
     /// two changes of thread.
     prober_is_told: bool,
+    /// Whether INVITEs are left out: more comes in than is kept up with.
+    pub(super) is_shedding: bool,
     /// What it did with the mailboxes; the engine counts the rest.
     pub(super) io: IoStats,
 }
@@ -45,6 +48,7 @@ impl Work {
             handoff: Handoff::new(Arc::clone(&shared.inboxes)),
             probe_answers: Arc::clone(&shared.probe_answers),
             prober_is_told: false,
+            is_shedding: false,
             io: IoStats::default(),
         }
     }
@@ -52,6 +56,10 @@ impl Work {
     /// A received datagram: the prober's, another shard's, or ours.
     pub(super) fn take(&mut self, turn: Turn<'_>, datagram: Datagram<'_>) {
         let Datagram { source: address, socket, bytes } = datagram;
+        if self.is_shedding && is_invite(bytes) {
+            self.io.shed += 1;
+            return;
+        }
         if probe::is_answer(bytes) {
             return self.tell_prober(turn, ProbeOutcome::Response, socket, address, bytes);
         }

@@ -64,6 +64,10 @@ pub(crate) struct Arguments {
     /// How long a transaction waits for its final response, ms
     #[arg(long, value_name = "MS", default_value_t = TRANSACTION / MS)]
     pub(crate) timeout_ms: u64,
+    /// How long open calls are waited for when --duration is over, ms; what is open then is unfinished, and counted as failed [default:
+    /// two timeouts, and what a call may ring and stay]
+    #[arg(long, value_name = "MS", requires = "duration")]
+    pub(crate) grace_ms: Option<u64>,
     /// Look closely at every Nth call; 0: at none
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) verify: u32,

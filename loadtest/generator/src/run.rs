@@ -7,6 +7,7 @@ use crate::pace::{Pace, Schedule};
 use crate::report;
 use crate::stats::{CalleeStats, CallerStats};
 use crate::text::Run;
+use crate::timers::MS;
 use crate::uac::Callers;
 use crate::uas::Callees;
 use std::io;
@@ -236,7 +237,8 @@ fn pin(core: Option<usize>) {
 }
 
 fn call(arguments: &Arguments, mut turns: Turns, other: Option<(Arc<AtomicBool>, Listening)>) -> Outcome {
-    let grace = (arguments.timeout_ms * 2 + arguments.hold_ms + arguments.ring_ms) * 1_000_000 + SECOND;
+    let longest_ms = arguments.timeout_ms * 2 + arguments.hold_ms + arguments.ring_ms + 1000;
+    let grace = arguments.grace_ms.unwrap_or(longest_ms) * MS;
     if arguments.hold_open > 0 {
         let schedule = Schedule::new(Pace::Closed(arguments.hold_open_window), 0, arguments.hold_open, u64::MAX);
         turns.place_calls(schedule, true, u64::MAX, |_, _| {});

@@ -140,6 +140,10 @@ impl Engine for Mmsg {
     fn look_at_drops(&mut self) {
         self.counts.kernel_drops = self.sockets.drops();
     }
+
+    fn backlog(&self) -> f32 {
+        self.sockets.backlog()
+    }
 }
 
 /// Points each header at the name and the piece of data at its own place. Neither may be touched between this and the call.

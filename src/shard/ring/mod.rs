@@ -312,6 +312,10 @@ impl Engine for Ring {
     fn look_at_drops(&mut self) {
         self.counts.kernel_drops = self.sockets.drops();
     }
+
+    fn backlog(&self) -> f32 {
+        self.sockets.backlog()
+    }
 }
 
 /// The kernel takes a ring apart some time after its last descriptor is closed. Until then it would hold the sockets, and who starts next
