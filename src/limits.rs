@@ -79,7 +79,7 @@ pub const BATCH_DATAGRAMS: usize = 64;
 /// Datagrams that one shard's ring holds at once; beyond it they wait in their sockets, counted as `ring_full`.
 pub const RING_BUFFERS: usize = 256;
 
-/// How full the receive buffer of a socket may get, as a share of it, before INVITEs are left out, counted as `shed`, and how empty it
+/// How full the receive buffer of a socket may get, as a share of it, before INVITEs are kept out, counted as `shed`, and how empty it
 /// is when they are taken again. What waits there stays some 20 ms at most.
 pub const SHED_ABOVE: f32 = 0.5;
 /// See [`SHED_ABOVE`].

@@ -6,9 +6,7 @@ import measure
 import systems
 from systems import KAMAILIO_LOAD, KAMAILIO_TURNS, MMSG, NULLS, RING, TURNS, Failed
 
-WARM_S, SATURATION_S, STEADY_S, LATENCY_S, SEARCH_S, CONFIRM_S, PAST_S = 0.5, 2.5, 2, 2.5, 2, 3, 5
-STEADY_RATES = (1000, 3000)
-PAST = 1.15  # of the highest rate, offered to see what is left
+WARM_S, SATURATION_S, STEADY_S, LATENCY_S, SEARCH_S, CONFIRM_S = 0.5, 2.5, 2, 2.5, 2, 3
 DISTURBED = 0.1  # cores that others used: a run with a fault is then tried once more
 RATE_MIN = 50  # calls/s below which the search gives up
 STEP = 1.05  # the search ends when the bounds are so close
@@ -95,23 +93,20 @@ class Bench:
         return [RING, self.chosen_load, MMSG, self.null, TURNS, self.chosen_turns]
 
     def costs(self, rounds):
-        """CPU per call: at the steady rates and saturated, from one process of each system and round."""
-        samples = {**{rate: Samples() for rate in STEADY_RATES}, "saturated": Samples()}
+        """CPU per call, saturated: a fresh process of each system in each round."""
+        samples = Samples()
         for at in range(rounds):
             for system in self.compared():
-                windows = self.guarded(system, lambda system=system: self.cost_windows(system)) or {}
-                for what, window in windows.items():
-                    samples[what].add(system, window)
-                told = ", ".join(f"{what}: {window.cpu():.1f} µs{self.note(window)}" for what, window in windows.items())
-                self.tell(f"  round {at + 1}, {system.name}: {told}")
+                window = self.guarded(system, lambda system=system: self.saturated(system))
+                samples.add(system, window)
+                if window:
+                    self.tell(f"  round {at + 1}, {system.name}: {window.cpu():.1f} µs{self.note(window)}")
         return samples
 
-    def cost_windows(self, system):
-        """The windows of one round."""
+    def saturated(self, system):
+        """One window."""
         with self.started(system) as running:
-            rates = () if system in (TURNS, self.chosen_turns) else STEADY_RATES
-            windows = {rate: measure.offer(self.rig, running, rate, STEADY_S) for rate in rates}
-            return {**windows, "saturated": measure.saturate(self.rig, running, SATURATION_S)}
+            return measure.saturate(self.rig, running, SATURATION_S)
 
     def is_clean_at(self, system, rate, seconds):
         """Whether a fresh process of the system takes this rate without any fault."""
@@ -150,7 +145,7 @@ class Bench:
         """Where the search begins, and in which steps: from the last round's rate, or from the rate at saturation."""
         if any(found):
             return [rate for rate in found if rate][-1], 1.12
-        windows = costs["saturated"].by_system.get(system.name, []) if costs else []
+        windows = costs.by_system.get(system.name, []) if costs else []
         saturated = sorted(window["completed_per_s"] for window in windows if window)
         return saturated[len(saturated) // 2] if saturated else 1000, 1.3
 
@@ -176,24 +171,6 @@ class Bench:
                 if window:
                     self.tell(f"  round {at + 1}, {system.name}: p50 {window.setup('p50')}, p99 {window.setup('p99')} µs{self.note(window)}")
         return samples
-
-    def past_limits(self, limits):
-        """Calls completed per second when 1.15 × the highest rate is offered, as shares of that highest rate."""
-        shares = {}
-        for system in (RING, self.chosen_load, self.chosen_turns):
-            limit = limits.get(system.name)
-            if limit:
-                shares[system.name] = self.guarded(system, lambda system=system, limit=limit: self.past_limit(system, limit))
-                self.tell(f"  {system.name}, {limit * PAST:.0f} calls/s offered: {shares[system.name] or 0:.2f} of its highest")
-        return shares
-
-    def past_limit(self, system, limit):
-        """The median second's completed calls, the first left out, as a share of `limit`."""
-        with self.started(system) as running:
-            load = measure.Load(self.rig, running, ["--rate", round(limit * PAST), "--duration", PAST_S, "--timeout-ms", 2000])
-            load.finish(60)
-            completed = sorted(line["completed"] for line in load.seconds()[1:PAST_S])
-            return completed[len(completed) // 2] / limit if completed else 0.0
 
     def memory(self):
         """Bytes that 100,000 open calls take: when they have just been set up, and when nothing of that is left."""

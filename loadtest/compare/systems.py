@@ -132,14 +132,14 @@ class Siplane:
     load_options, destinations, says_goodbye, ready_word = (), 2, True, " ready "
     gone_s, keeps_freed = 36, True  # after so long nothing is left of a call's set-up but the call: 64*T1 and some
 
-    def __init__(self, name, engine, algorithm, shards=1):
-        self.name, self.engine, self.algorithm, self.shards = name, engine, algorithm, shards
+    def __init__(self, name, engine, algorithm, shards=1, waiting=""):
+        self.name, self.engine, self.algorithm, self.shards, self.waiting = name, engine, algorithm, shards, waiting
 
     def start(self, rig, **_):
         """Runs it on core 0; a second shard on core 1."""
         folder = pathlib.Path(tempfile.mkdtemp(prefix="siplane-compare-"))
         words = {"LISTEN": rig.proxy, "SHARDS": ", ".join(map(str, range(self.shards))), "ENGINE": self.engine,
-                 "ALGORITHM": self.algorithm, "DESTINATIONS": ", ".join(f'{{ uri = "{uri}" }}' for uri in rig.destinations())}
+                 "WAITING": self.waiting, "ALGORITHM": self.algorithm, "DESTINATIONS": ", ".join(f'{{ uri = "{uri}" }}' for uri in rig.destinations())}
         config = fill(HERE / "siplane.toml", folder / "siplane.toml", words)
         return Running(self, [rig.program("siplane"), "run", "--config", config], folder, set(range(self.shards)))
 

@@ -2,7 +2,9 @@
 
 import statistics
 
+from overload import LATE_US, OFFERED, SHARE
 from systems import MMSG, RING, TURNS
+from waiting import BUSY, LONG, LONGEST, PLAIN, SATURATED
 
 
 def cell(values, digits=1):
@@ -31,19 +33,46 @@ def figure_of(window):
 
 
 def costs(bench, samples):
-    """CPU per call: each system at each rate, and saturated with user and system apart."""
+    """CPU per call, saturated, with user and system apart."""
+    rows, kamailio = [], samples.of(bench.chosen_load, figure_of)
+    for system in (system for system in bench.compared() if system.name in samples.by_system):
+        values = samples.of(system, figure_of)
+        rows.append([system.name, cell(values), " + ".join(middle(samples, system, f"tested_{part}_us_per_call") for part in ("user", "system")),
+                     middle(samples, system, "tested_cpu_share", 2), middle(samples, system, "completed_per_s", 0),
+                     cell(paired(values, kamailio), 2), str(samples.unclean(system)), cell(samples.foreign(system), 2)])
+    return table(["system", "CPU µs per call", "user + system", "of a core", "calls/s", "to Kamailio with call load", "not clean",
+                  "others, cores"], rows)
+
+
+def middle(samples, system, figure, digits=1):
+    """The median alone."""
+    return cell(samples.of(system, lambda window: window[figure]), digits).split(" ", 1)[0]
+
+
+def waiting(bench, samples):
+    """Each way to wait at each rate: cost, and setup times with what they are above the floor's of the same round."""
     rows = []
     for what, of in samples.items():
-        kamailio = of.of(bench.chosen_load, figure_of)
-        for system in (system for system in bench.compared() if system.name in of.by_system):
+        for name in of.by_system:
+            system = next(system for system in (PLAIN, RING, LONG, LONGEST, BUSY, bench.null, bench.chosen_load) if system.name == name)
             values = of.of(system, figure_of)
-            parts = [cell(of.of(system, lambda window, part=part: window[f"tested_{part}_us_per_call"])).split(" ", 1)[0]
-                     for part in ("user", "system")]
-            share = cell(of.of(system, lambda window: window["tested_cpu_share"]), 2).split(" ", 1)[0]
-            rows.append([f"{what:,}/s" if isinstance(what, int) else what, system.name, cell(values), " + ".join(parts), share,
-                         cell(paired(values, kamailio), 2), str(of.unclean(system)), cell(of.foreign(system), 2)])
-    return table(["load", "system", "CPU µs per call", "user + system", "of a core", "to Kamailio with call load", "not clean",
-                  "others, cores"], rows)
+            times = [] if what == SATURATED else [f"{cell(setups(of, system, q), 0)}; {cell(above(of, system, bench.null, q), 0)}"
+                                                  for q in ("p50", "p99")]
+            rows.append([f"{what:,}/s" if isinstance(what, int) else what, name, cell(values), middle(of, system, "tested_cpu_share", 2),
+                         cell(paired(values, of.of(bench.chosen_load, figure_of)), 2), *(times or ["", ""]), str(of.unclean(system))])
+    return table(["load", "system", "CPU µs per call", "of a core", "to Kamailio with call load", "setup p50 µs; above the null forwarder's",
+                  "p99 µs; above", "not clean"], rows)
+
+
+def setups(samples, system, quantile):
+    """Setup times of each round."""
+    return samples.of(system, lambda window: window.setup(quantile))
+
+
+def above(samples, system, base, quantile):
+    """What they are above those of `base` in the same round."""
+    pairs = zip(setups(samples, system, quantile), setups(samples, base, quantile))
+    return [value - floor for value, floor in pairs if value is not None and floor is not None]
 
 
 def highest(bench, found):
@@ -68,10 +97,24 @@ def latencies(bench, samples):
     return table(["system", "p50 µs; added", "p99 µs; added", "p99.9 µs; added", "not clean", "others, cores"], rows)
 
 
-def past(shares):
+def past(found):
     """What is left past the limit."""
-    return table(["system", "completed, as a share of its highest rate"],
-                 [[name, "no figure" if share is None else f"{share:.2f}"] for name, share in shares.items()])
+    rows = []
+    for name, figures in found.items():
+        if not figures:
+            rows.append([name, *["no figure"] * (1 + len(OFFERED))])
+            continue
+        best, of_excess = figures
+        rows.append([name, f"{best:,.0f}", *(past_cell(*of_excess[excess]) for excess in OFFERED)])
+    titles = [f"{excess} × offered: completed; setup p50, p99 s" for excess in OFFERED]
+    return table(["system", f"best at {SHARE} of a core, calls/s", *titles], rows)
+
+
+def past_cell(share, window):
+    """One excess."""
+    times = ", ".join(f"{window.setup(quantile) / 1e6:.2f}" for quantile in ("p50", "p99"))
+    late = window["lag_us"]["p99"]
+    return f"{share:.2f}; {times}" + (f" (generator late by {late / 1e6:.1f} s)" if late > LATE_US else "")
 
 
 def memory(found):
@@ -104,36 +147,39 @@ def held(figures):
             f"ratio {figures['with'] / figures['without']:.2f}; {figures['failed']} failed.{faults}")
 
 
-def targets(bench, cost, rates, latency, shares):
+def targets(bench, results):
     """What is asked for and what came of it; a paired ratio is the median of its rounds."""
     rows = []
 
-    def ratio(text, of, system, base, bound):
-        if system.name in of.by_system and base.name in of.by_system:
-            values = paired(of.of(system, figure_of), of.of(base, figure_of))
-            middle = statistics.median(values) if values else None
-            rows.append([text, f"at most {bound:.2f}", cell(values, 2), verdict(middle is not None and middle <= bound)])
+    def at_most(text, values, bound, asked=None, digits=2):
+        holds = bool(values) and statistics.median(values) <= bound
+        rows.append([text, asked or f"at most {bound:.2f}", cell(values, digits), verdict(holds)])
 
-    if cost:
-        saturated = cost["saturated"]
+    def at_least(text, values, bound):
+        rows.append([text, f"at least {bound:g}", cell(values, 2), verdict(bool(values) and statistics.median(values) >= bound)])
+
+    def ratio(text, of, system, base, bound):
+        at_most(text, paired(of.of(system, figure_of), of.of(base, figure_of)), bound)
+
+    saturated, waits, rates = (results.get(part) for part in ("costs", "waiting", "rates"))
+    if saturated:
         ratio("CPU per call saturated, to Kamailio with dialogs and call load", saturated, RING, bench.chosen_load, 1 / 3)
         ratio("CPU per call saturated, round robin, to Kamailio's without dialogs", saturated, TURNS, bench.chosen_turns, 1 / 2)
         ratio("CPU per call saturated, to the null forwarder", saturated, RING, bench.null, 1.35)
-        for rate in (1000, 3000):
-            ratio(f"CPU per call at {rate:,}/s, to Kamailio with call load", cost[rate], RING, bench.chosen_load, 1 / 3)
-            ratio(f"the null forwarder itself at {rate:,}/s, to Kamailio with call load", cost[rate], bench.null, bench.chosen_load, 1 / 3)
+    for rate in (1000, 3000) if waits else ():
+        for system in (PLAIN, LONG, LONGEST, bench.null):
+            ratio(f"CPU per call at {rate:,}/s, to Kamailio with call load: {system.name}", waits[rate], system, bench.chosen_load, 1 / 3)
+    if waits:
+        at_most("setup p50 at 100/s, above the null forwarder's, µs", above(waits[100], PLAIN, bench.null, "p50"), 50, "below 50", 0)
     if rates:
-        values = paired(rates.get(RING.name, []), rates.get(bench.chosen_load.name, []))
-        rows.append(["highest clean rate, to Kamailio's with call load", "at least 3", cell(values, 2),
-                     verdict(bool(values) and statistics.median(values) >= 3)])
-    if shares and shares.get(RING.name):
-        rows.append(["completed when 1.15 × its limit is offered", "no collapse (0.9)", f"{shares[RING.name]:.2f}",
-                     verdict(shares[RING.name] >= 0.9)])
-    for quantile in ("p50", "p99") if latency else ():
-        ours, theirs = (latency.of(system, lambda window: window.setup(quantile)) for system in (RING, bench.chosen_load))
-        values = [a - b for a, b in zip(ours, theirs) if a is not None and b is not None]
-        rows.append([f"setup {quantile} at half of Kamailio's highest, minus Kamailio's, µs", "below 0", cell(values, 0),
-                     verdict(bool(values) and statistics.median(values) < 0)])
+        at_least("highest clean rate, to Kamailio's with call load",
+                 paired(rates.get(RING.name, []), rates.get(bench.chosen_load.name, [])), 3)
+    for name, figures in (results.get("past") or {}).items():
+        for excess in OFFERED if figures and name == RING.name else ():
+            at_least(f"completed when {excess} × what it completes at best is offered, of the best", [figures[1][excess][0]], 0.9)
+    for quantile in ("p50", "p99") if results.get("latencies") else ():
+        at_most(f"setup {quantile} at half of Kamailio's highest, minus Kamailio's, µs",
+                above(results["latencies"], RING, bench.chosen_load, quantile), 0, "below 0", 0)
     return table(["target", "asked", "measured", ""], rows)
 
 

@@ -6,6 +6,7 @@
 
 use super::counters::IoStats;
 use super::errors::Errors;
+use super::socket::ShardSockets;
 use crate::proxy::{Datagram, Outbox, Transmit};
 use core::time::Duration;
 
@@ -58,8 +59,8 @@ pub(super) trait Engine {
     /// Counts what the kernel dropped because a receive buffer was full: a system call for each socket.
     fn look_at_drops(&mut self);
 
-    /// How full the fullest receive buffer is, as a share of it: a system call for each socket.
-    fn backlog(&self) -> f32;
+    /// Where datagrams come in.
+    fn sockets(&self) -> &ShardSockets;
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ pub mod clock;
 mod counters;
 mod engine;
 mod errors;
+mod filter;
 mod flow;
 mod handoff;
 mod interfaces;

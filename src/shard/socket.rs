@@ -48,9 +48,8 @@ impl ShardSockets {
     }
 
     /// How full the fullest receive buffer is, as a share of it: above 1 while datagrams are dropped.
-    #[must_use]
-    pub fn backlog(&self) -> f32 {
-        self.sockets.iter().map(|socket| backlog(socket.as_fd())).fold(0.0, f32::max)
+    pub(super) fn fullness(&self) -> f32 {
+        self.sockets.iter().map(|socket| fullness(socket.as_fd())).fold(0.0, f32::max)
     }
 
     /// The same sockets once more, to send by: for who must send from the calls' own addresses, which is the prober.
@@ -198,7 +197,7 @@ fn drops(socket: BorrowedFd<'_>) -> u32 {
     memory(socket)[SK_MEMINFO_DROPS]
 }
 
-fn backlog(socket: BorrowedFd<'_>) -> f32 {
+fn fullness(socket: BorrowedFd<'_>) -> f32 {
     let memory = memory(socket);
     memory[SK_MEMINFO_RMEM_ALLOC] as f32 / memory[SK_MEMINFO_RCVBUF].max(1) as f32
 }

@@ -5,9 +5,7 @@
 //! Each step is bounded, so no socket, neighbour or timer starves another.
 
 use super::clock;
-#[cfg(test)]
-use super::counters::IoStats;
-use super::counters::{PUBLISH_INTERVAL, ShardCounters, Snapshot};
+use super::counters::{IoStats, PUBLISH_INTERVAL, ShardCounters, Snapshot};
 use super::engine::{Engine, Patience};
 use super::flow::Flow;
 use super::handoff::Inbox;
@@ -102,7 +100,7 @@ impl<E: Engine> Shard<E> {
         self.counters.tokens().end(flow.work.proxy.tokens() as u64);
         let received = flow.engine.counts().received;
         self.pace.note(self.now, received);
-        flow.work.is_shedding = self.overload.note(received, || flow.engine.backlog());
+        flow.work.is_shedding = self.overload.note(received, flow.engine.sockets());
         if self.now.saturating_since(self.published_at) >= PUBLISH_INTERVAL {
             self.publish();
         }
@@ -110,9 +108,12 @@ impl<E: Engine> Shard<E> {
     }
 
     /// What was counted so far, published or not.
-    #[cfg(test)]
-    pub(super) fn io(&self) -> IoStats {
-        self.flow.work.io.plus(self.flow.engine.counts())
+    pub(super) fn io(&mut self) -> IoStats {
+        self.flow.engine.look_at_drops();
+        let mut io = self.flow.work.io.plus(self.flow.engine.counts());
+        self.overload.count(io.kernel_drops);
+        (io.kernel_drops, io.shed) = (self.overload.lost, io.shed + self.overload.shed);
+        io
     }
 
     /// Loses one of its tokens: a bug that the audit must find.
@@ -149,8 +150,7 @@ impl<E: Engine> Shard<E> {
 
     fn publish(&mut self) {
         self.published_at = self.now;
-        self.flow.engine.look_at_drops();
-        let io = self.flow.work.io.plus(self.flow.engine.counts());
+        let io = self.io();
         self.counters.store(&Snapshot::of(&io, &self.flow.work.proxy));
     }
 

@@ -209,6 +209,14 @@ fn an_invite_without_an_answer_is_sent_again_and_its_call_fails() {
 }
 
 #[test]
+fn calls_that_are_open_when_nobody_waits_for_them_any_more_are_unfinished() {
+    let output = Range::new(8).generate("--rate 20 --duration 0.5 --grace-ms 0");
+    let json = summary(&output);
+    assert_eq!(output.status.code(), Some(1), "{json}");
+    assert_figures(&json, &[("offered", 10.0), ("unfinished", 10.0), ("failures", 10.0), ("completed", 0.0)]);
+}
+
+#[test]
 fn what_cannot_be_run_is_told_with_status_2() {
     let output = Range::new(7).generate("--concurrency 3 --calls 3 --mix unavailable=1");
     assert_eq!(output.status.code(), Some(2));

@@ -141,8 +141,8 @@ impl Engine for Mmsg {
         self.counts.kernel_drops = self.sockets.drops();
     }
 
-    fn backlog(&self) -> f32 {
-        self.sockets.backlog()
+    fn sockets(&self) -> &ShardSockets {
+        &self.sockets
     }
 }
 

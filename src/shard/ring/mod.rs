@@ -313,8 +313,8 @@ impl Engine for Ring {
         self.counts.kernel_drops = self.sockets.drops();
     }
 
-    fn backlog(&self) -> f32 {
-        self.sockets.backlog()
+    fn sockets(&self) -> &ShardSockets {
+        &self.sockets
     }
 }
 
