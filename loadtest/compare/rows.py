@@ -169,7 +169,8 @@ class Bench:
                 window = self.guarded(system, measuring)
                 samples.add(system, window)
                 if window:
-                    self.tell(f"  round {at + 1}, {system.name}: p50 {window.setup('p50')}, p99 {window.setup('p99')} µs{self.note(window)}")
+                    times = f"p50 {window.setup('p50')}, p99 {window.setup('p99')}"
+                    self.tell(f"  round {at + 1}, {system.name}: {times} µs{self.note(window)}")
         return samples
 
     def memory(self):

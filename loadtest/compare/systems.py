@@ -139,7 +139,8 @@ class Siplane:
         """Runs it on core 0; a second shard on core 1."""
         folder = pathlib.Path(tempfile.mkdtemp(prefix="siplane-compare-"))
         words = {"LISTEN": rig.proxy, "SHARDS": ", ".join(map(str, range(self.shards))), "ENGINE": self.engine,
-                 "WAITING": self.waiting, "ALGORITHM": self.algorithm, "DESTINATIONS": ", ".join(f'{{ uri = "{uri}" }}' for uri in rig.destinations())}
+                 "WAITING": self.waiting, "ALGORITHM": self.algorithm,
+                 "DESTINATIONS": ", ".join(f'{{ uri = "{uri}" }}' for uri in rig.destinations())}
         config = fill(HERE / "siplane.toml", folder / "siplane.toml", words)
         return Running(self, [rig.program("siplane"), "run", "--config", config], folder, set(range(self.shards)))
 

@@ -37,9 +37,9 @@ def costs(bench, samples):
     rows, kamailio = [], samples.of(bench.chosen_load, figure_of)
     for system in (system for system in bench.compared() if system.name in samples.by_system):
         values = samples.of(system, figure_of)
-        rows.append([system.name, cell(values), " + ".join(middle(samples, system, f"tested_{part}_us_per_call") for part in ("user", "system")),
-                     middle(samples, system, "tested_cpu_share", 2), middle(samples, system, "completed_per_s", 0),
-                     cell(paired(values, kamailio), 2), str(samples.unclean(system)), cell(samples.foreign(system), 2)])
+        parts = [middle(samples, system, f"tested_{part}_us_per_call") for part in ("user", "system")]
+        rows.append([system.name, cell(values), " + ".join(parts), middle(samples, system, "tested_cpu_share", 2),
+                     middle(samples, system, "completed_per_s", 0), cell(paired(values, kamailio), 2), str(samples.unclean(system)), cell(samples.foreign(system), 2)])
     return table(["system", "CPU µs per call", "user + system", "of a core", "calls/s", "to Kamailio with call load", "not clean",
                   "others, cores"], rows)
 
@@ -53,15 +53,17 @@ def waiting(bench, samples):
     """Each way to wait at each rate: cost, and setup times with what they are above the floor's of the same round."""
     rows = []
     for what, of in samples.items():
+        is_beside = bench.chosen_load.name in of.by_system
         for name in of.by_system:
             system = next(system for system in (PLAIN, RING, LONG, LONGEST, BUSY, bench.null, bench.chosen_load) if system.name == name)
             values = of.of(system, figure_of)
             times = [] if what == SATURATED else [f"{cell(setups(of, system, q), 0)}; {cell(above(of, system, bench.null, q), 0)}"
                                                   for q in ("p50", "p99")]
+            ratio = cell(paired(values, of.of(bench.chosen_load, figure_of)), 2) if is_beside else ""
             rows.append([f"{what:,}/s" if isinstance(what, int) else what, name, cell(values), middle(of, system, "tested_cpu_share", 2),
-                         cell(paired(values, of.of(bench.chosen_load, figure_of)), 2), *(times or ["", ""]), str(of.unclean(system))])
-    return table(["load", "system", "CPU µs per call", "of a core", "to Kamailio with call load", "setup p50 µs; above the null forwarder's",
-                  "p99 µs; above", "not clean"], rows)
+                         ratio, *(times or ["", ""]), str(of.unclean(system))])
+    return table(["load", "system", "CPU µs per call", "of a core", "to Kamailio with call load",
+                  "setup p50 µs; above the null forwarder's", "p99 µs; above", "not clean"], rows)
 
 
 def setups(samples, system, quantile):

@@ -26,7 +26,7 @@ def gathering(name, us, above):
 
 PLAIN = Siplane("siplane, never gathers", "io_uring", "call-load", waiting="gather_us = 0")
 LONG = gathering("siplane, 500 µs above 5 datagrams/ms", 500, 5)
-LONGEST = gathering("siplane, 1,000 µs above 5 datagrams/ms", 1000, 5)
+LONGEST = gathering("siplane, 1,000 µs above 2 datagrams/ms", 1000, 2)
 BUSY = Siplane("siplane, busy_poll", "io_uring", "call-load", waiting="busy_poll = true")
 
 
