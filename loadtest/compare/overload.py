@@ -33,6 +33,7 @@ class Throttle:
 
     def __enter__(self):
         self.path.mkdir()
+        systems.GROUPS.append(self.path)
         try:
             for name, value in self.files.items():
                 (self.path / name).write_text(value)
@@ -47,13 +48,7 @@ class Throttle:
             (self.path / "cgroup.procs").write_text(str(pid))
 
     def __exit__(self, *_):
-        def is_gone():
-            try:
-                self.path.rmdir()
-                return True
-            except OSError:
-                return False
-        systems.wait_until(is_gone, 5)
+        systems.remove_group(self.path)
 
 
 def past(bench):

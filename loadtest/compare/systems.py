@@ -13,6 +13,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 SHARED_MB = 2048  # of Kamailio: room for what it remembers for 5 s after a call's end, at its highest rate
 GATHER_US = 100  # the null forwarder's, as siplane's gather_us
+GROUPS = []  # folders of control groups that this run has made
 STARTED = []  # every process of this run, so that an interrupted run leaves none behind
 
 
@@ -220,7 +221,22 @@ def interrupted(number, _frame):
     for process in STARTED:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)  # it leads a group of its own, so what it has started goes too
+    for folder in GROUPS:
+        remove_group(folder)
     os._exit(128 + number)
+
+
+def remove_group(folder):
+    """Removes a control group once its last process is gone."""
+    def is_gone():
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return True
+    wait_until(is_gone, 5)
 
 
 def wait_until(condition, seconds):

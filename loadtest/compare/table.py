@@ -39,7 +39,8 @@ def costs(bench, samples):
         values = samples.of(system, figure_of)
         parts = [middle(samples, system, f"tested_{part}_us_per_call") for part in ("user", "system")]
         rows.append([system.name, cell(values), " + ".join(parts), middle(samples, system, "tested_cpu_share", 2),
-                     middle(samples, system, "completed_per_s", 0), cell(paired(values, kamailio), 2), str(samples.unclean(system)), cell(samples.foreign(system), 2)])
+                     middle(samples, system, "completed_per_s", 0), cell(paired(values, kamailio), 2), str(samples.unclean(system)),
+                     cell(samples.foreign(system), 2)])
     return table(["system", "CPU µs per call", "user + system", "of a core", "calls/s", "to Kamailio with call load", "not clean",
                   "others, cores"], rows)
 
