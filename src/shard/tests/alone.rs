@@ -10,7 +10,7 @@ use crate::shard::turn::{Shard, Shared};
 use std::os::fd::AsFd;
 
 /// What shards share, with mailboxes of this size; nobody runs.
-fn alone(shards: usize, messages: usize) -> (Shared, Arc<[Inbox]>) {
+pub(super) fn alone(shards: usize, messages: usize) -> (Shared, Arc<[Inbox]>) {
     let inboxes: Arc<[Inbox]> = match messages {
         limits::HANDOFF_MESSAGES => inboxes(&vec![0; shards]).unwrap(),
         _ => (0..shards).map(|_| Inbox::new(messages).unwrap()).collect(),
@@ -24,7 +24,13 @@ fn alone(shards: usize, messages: usize) -> (Shared, Arc<[Inbox]>) {
     (shared, inboxes)
 }
 
-fn shard(index: u32, count: u32, sockets: Vec<ShardSockets>, address: SocketAddr, shared: Shared) -> Shard<Mmsg> {
+pub(super) fn shard(
+    index: u32,
+    count: u32,
+    sockets: Vec<ShardSockets>,
+    address: SocketAddr,
+    shared: Shared,
+) -> Shard<Mmsg> {
     shard_with(index, count, sockets, address, shared, Arc::new(ShardCounters::default()))
 }
 

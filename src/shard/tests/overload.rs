@@ -1,5 +1,6 @@
 //! A shard that does not keep up leaves new calls out and serves the rest.
 
+use super::alone::{alone, shard};
 use super::*;
 
 const LATE: usize = 100;
