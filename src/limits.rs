@@ -76,6 +76,16 @@ pub const OVERLOAD_VALIDITY_MAX: Duration = Duration::from_secs(3_600);
 /// Datagrams that a shard reads from one socket in one turn.
 pub const BATCH_DATAGRAMS: usize = 64;
 
+/// Messages that leave as one run, at most (`UDP_MAX_SEGMENTS` of older kernels); the next one begins another run.
+pub const RUN_MESSAGES_MAX: usize = 64;
+
+/// Bytes of a run, at most: what one datagram of any IP version holds, and some room; the next message begins another run.
+pub const RUN_BYTES_MAX: usize = 65_000;
+
+/// Bytes of a message that leaves in a run, at most: with the headers of IPv6 and UDP 1,500. A longer one leaves alone, and may be
+/// fragmented, which those of a run cannot be.
+pub const RUN_SEGMENT_BYTES_MAX: usize = 1_452;
+
 /// Datagrams that one shard's ring holds at once; beyond it they wait in their sockets, counted as `ring_full`.
 pub const RING_BUFFERS: usize = 256;
 

@@ -101,7 +101,10 @@ impl Server {
         let policy = Arc::new(ArcSwap::from_pointee(policy));
         let cores = Cores::choose(&config.shards, config.prober.core)?;
         let doors = control::open(&config.control).map_err(|error| ServerError::System("control side", error))?;
-        let sockets = shard::open_all(&config.settings.listen, cores.shards.len()).map_err(ServerError::Open)?;
+        let mut sockets = shard::open_all(&config.settings.listen, cores.shards.len()).map_err(ServerError::Open)?;
+        if config.io.join_sends {
+            sockets.iter_mut().for_each(ShardSockets::join_sends);
+        }
         steer(&sockets, config.io.steering)?;
         let duplicates = sockets.first().map(|first| first.duplicate_for_sending());
         let sending = duplicates.transpose().map_err(|error| ServerError::System("probe sockets", error))?;

@@ -40,6 +40,8 @@ pub struct IoSettings {
     pub gather_above_per_ms: u32,
     /// Whether shards never sleep, and so take their cores whole.
     pub busy_poll: bool,
+    /// Whether messages of one size to one destination leave together, for the kernel to cut.
+    pub join_sends: bool,
     /// Who finds the shard that owns a datagram.
     pub steering: SteeringWish,
 }
@@ -51,6 +53,7 @@ impl Default for IoSettings {
             gather: Duration::from_micros(100),
             gather_above_per_ms: 60,
             busy_poll: false,
+            join_sends: true,
             steering: SteeringWish::default(),
         }
     }
@@ -72,6 +75,7 @@ pub(super) fn io(mut section: Section<'_>) -> IoSettings {
         gather: Duration::from_micros(gather_us),
         gather_above_per_ms: section.number("gather_above_per_ms", 1..=10_000, default.gather_above_per_ms),
         busy_poll: section.flag("busy_poll"),
+        join_sends: section.item("join_sends").and_then(|item| item.flag()).unwrap_or(default.join_sends),
         steering: section.choice("steering", &ways, default.steering),
     };
     section.finish();

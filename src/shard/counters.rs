@@ -37,6 +37,10 @@ counters! {
         sent,
         /// Batches sent, each with one system call.
         send_batches,
+        /// Runs sent: several datagrams to one destination for which the kernel was asked once.
+        send_runs,
+        /// Runs that failed as a whole: their datagrams were sent once more one by one, and each then failed or not by itself.
+        send_runs_split,
         /// Datagrams that could not be sent, told to the proxy as send errors.
         send_errors,
         /// Datagrams lost because the socket or the device was full; retransmission heals them.

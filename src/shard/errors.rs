@@ -5,8 +5,9 @@
 
 use super::counters::IoStats;
 use super::name::{Name, empty_header};
+use super::runs::Runs;
 use crate::limits::BATCH_DATAGRAMS;
-use crate::proxy::SocketId;
+use crate::proxy::{Outbox, SocketId};
 use core::mem::size_of;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -49,12 +50,14 @@ pub(super) struct Errors {
     entries: Vec<Entry>,
     bytes: Vec<u8>,
     control: [u64; CONTROL_WORDS],
+    /// How many were already looked at by [`Errors::spread`].
+    spread: usize,
 }
 
 impl Errors {
     pub(super) fn new() -> Self {
         let bytes = vec![0; ERRORS_MAX * PREFIX_BYTES];
-        Self { entries: Vec::with_capacity(ERRORS_MAX), bytes, control: [0; CONTROL_WORDS] }
+        Self { entries: Vec::with_capacity(ERRORS_MAX), bytes, control: [0; CONTROL_WORDS], spread: 0 }
     }
 
     /// Reads the error queue of `socket`, as far as there is room.
@@ -83,6 +86,13 @@ impl Errors {
         counts.receive_errors += u64::from(counts.icmp_errors + counts.icmp_ignored == before);
     }
 
+    /// Once for each error: the other messages of the runs of `out` that it is about, too, have failed.
+    pub(super) fn spread(&mut self, out: &Outbox, runs: &Runs, failed: &mut Vec<usize>) {
+        let fresh = self.iter().skip(self.spread);
+        failed.extend(fresh.flat_map(|error| runs.behind(out, error.destination, error.sent)));
+        self.spread = self.entries.len();
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = Undelivered<'_>> {
         self.entries.iter().zip(self.bytes.chunks_exact(PREFIX_BYTES)).map(|(entry, chunk)| Undelivered {
             socket: entry.socket,
@@ -94,6 +104,7 @@ impl Errors {
     /// They were told.
     pub(super) fn clear(&mut self) {
         self.entries.clear();
+        self.spread = 0;
     }
 
     /// One error off the queue: `None` when it is empty, `Some(None)` when the error does not matter.

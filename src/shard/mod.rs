@@ -6,6 +6,7 @@
 //! - `socket`: the SO_REUSEPORT groups; `occupant`: who holds an address that we cannot have;
 //! - `engine`: waiting, receiving, sending and hearing of ICMP errors, which `ring` (io_uring) and `mmsg` (recvmmsg, sendmmsg) can do;
 //!   `name`, `errors`: the kernel's addresses and error queues, for both;
+//! - `runs`: which messages leave together; `passages`: their headers;
 //! - `turn`: the loop; `pace`: how long it waits; `flow`: from engine to work and back; `work`: who gets a message;
 //! - `steering`: programs in the kernel that deliver a datagram to the shard that owns its call;
 //! - `start`: the threads; `birth`: on their own cores; `lifecycle`: their end;
@@ -35,8 +36,10 @@ mod name;
 mod occupant;
 mod overload;
 mod pace;
+mod passages;
 mod probe;
 mod ring;
+mod runs;
 mod socket;
 mod start;
 mod steering;

@@ -8,6 +8,7 @@
 //! - sockets stay blocking and every call on them carries `MSG_DONTWAIT`; an IPv6 socket takes no IPv4; ICMP errors are reported.
 
 use super::occupant::occupant;
+use super::runs::can_segment;
 use crate::proxy::Listen;
 use core::fmt;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -25,6 +26,7 @@ pub const SEND_BUFFER_BYTES: usize = 1 << 20;
 pub struct ShardSockets {
     sockets: Vec<Socket>,
     addresses: Vec<SocketAddr>,
+    joins: bool,
 }
 
 impl ShardSockets {
@@ -60,6 +62,18 @@ impl ShardSockets {
     /// When the process may open no more descriptors.
     pub fn duplicate_for_sending(&self) -> io::Result<Vec<UdpSocket>> {
         self.sockets.iter().map(|socket| Ok(socket.try_clone()?.into())).collect()
+    }
+
+    /// From now on messages of one size to one destination leave together, where the kernel can cut them (Linux 4.18): for engines that
+    /// are made after this.
+    pub fn join_sends(&mut self) {
+        let joins = self.iter().all(can_segment);
+        self.joins = joins;
+    }
+
+    /// Whether [`ShardSockets::join_sends`] was asked for, and is possible.
+    pub(super) const fn joins_sends(&self) -> bool {
+        self.joins
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
@@ -121,7 +135,8 @@ pub fn open_all(listen: &[Listen], shards: usize) -> Result<Vec<ShardSockets>, O
     for (at, address) in addresses.iter().enumerate() {
         check_free(*address, &addresses[..at]).map_err(|cause| OpenError { address: *address, cause })?;
     }
-    let mut opened: Vec<_> = (0..shards).map(|_| ShardSockets { sockets: Vec::new(), addresses: Vec::new() }).collect();
+    let mut opened: Vec<_> =
+        (0..shards).map(|_| ShardSockets { sockets: Vec::new(), addresses: Vec::new(), joins: false }).collect();
     for address in addresses {
         open_group(address, &mut opened).map_err(|cause| OpenError { address, cause })?;
     }

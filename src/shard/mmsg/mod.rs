@@ -1,4 +1,4 @@
-//! The recvmmsg/sendmmsg engine: ppoll, then a batch from each ready socket; an outbox leaves at once, up to a batch with one call.
+//! The recvmmsg/sendmmsg engine: ppoll, then a batch from each ready socket; an outbox leaves at once, up to a batch of runs with one call.
 //!
 //! It runs on every kernel. Sockets are blocking and every call carries `MSG_DONTWAIT`, so the same descriptors also suit a ring.
 //! Buffers, iovecs, names and headers are allocated once; pointers between them are written anew for each call, so none outlives a
@@ -49,12 +49,13 @@ struct Batch {
 impl Mmsg {
     /// `bell` must stay open as long as this is used.
     pub(super) fn new(sockets: ShardSockets, bell: BorrowedFd<'_>) -> Self {
+        let joins = sockets.joins_sends();
         Self {
             wait: Wait::new(sockets.iter(), bell),
             sockets,
             receive: Receive::new(),
             batch: Batch::default(),
-            send: Send::new(),
+            send: Send::new(joins),
             sent: Outbox::new(),
             errors: Errors::new(),
             counts: IoStats::default(),
@@ -70,6 +71,7 @@ impl Mmsg {
             // Its errors first: a pending one would fail the receive call.
             if ready.error {
                 self.errors.drain(ready.socket, self.sockets.get(at), &mut self.counts);
+                self.send.spread(&self.sent, &mut self.errors);
             }
             if ready.readable && self.read(at, ready.socket) {
                 return true;
@@ -88,6 +90,7 @@ impl Mmsg {
             }
             Err(_) => {
                 self.errors.after_failure(socket, self.sockets.get(at), &mut self.counts);
+                self.send.spread(&self.sent, &mut self.errors);
                 false
             }
         }
@@ -102,7 +105,6 @@ impl Engine for Mmsg {
 
     fn settle(&mut self, mut failed: impl FnMut(Transmit<'_>)) {
         self.send.failed(&self.sent).for_each(&mut failed);
-        self.sent.clear();
         self.send.forget();
     }
 

@@ -1,35 +1,31 @@
-//! Sending an outbox: per socket in order, up to a batch with one call, no message's failure in the way of the next.
+//! Sending an outbox: per socket in order, up to a batch of runs with one call, no message's failure in the way of the next.
 //!
 //! A failed call says why its *first* message failed. Such a reason may be an ICMP error that an *earlier* datagram drew: the kernel
 //! shows it on the next send of the same socket, whatever its destination. So the error queue is read first and the message is tried
 //! once more; what fails then failed by itself. A full socket buffer or device queue says nothing about the destination.
 
-use super::aim;
 use crate::limits::BATCH_DATAGRAMS;
 use crate::proxy::{Outbox, SocketId, Transmit};
 use crate::shard::counters::IoStats;
 use crate::shard::errors::Errors;
-use crate::shard::name::{Name, empty_header};
-use core::ptr::null_mut;
+use crate::shard::passages::{Passages, is_lost, send_now};
+use crate::shard::runs::{Run, Runs};
+use core::ops::Range;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Messages that an outbox is expected to hold at most; more only make the list of failures grow once.
 const FAILED_EXPECTED: usize = 2048;
 
-/// Room for the headers of one batch, and which messages of the last outbox failed.
+/// The headers of one socket's runs, and which messages of the last outbox failed.
 #[derive(Debug)]
 pub(super) struct Send {
-    names: Vec<Name>,
-    iovecs: Vec<libc::iovec>,
-    headers: Vec<libc::mmsghdr>,
-    name_bytes: [u32; BATCH_DATAGRAMS],
-    /// Of each header, which message of the outbox it is.
-    places: Vec<usize>,
+    runs: Runs,
+    passages: Passages,
     failed: Vec<usize>,
 }
 
-/// What a socket said about the first message of a call.
+/// What a socket said about the first run of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Verdict {
     /// Try again.
@@ -41,15 +37,10 @@ enum Verdict {
 }
 
 impl Send {
-    pub(super) fn new() -> Self {
-        Self {
-            names: vec![Name::empty(); BATCH_DATAGRAMS],
-            iovecs: vec![libc::iovec { iov_base: null_mut(), iov_len: 0 }; BATCH_DATAGRAMS],
-            headers: vec![libc::mmsghdr { msg_hdr: empty_header(), msg_len: 0 }; BATCH_DATAGRAMS],
-            name_bytes: [0; BATCH_DATAGRAMS],
-            places: Vec::with_capacity(BATCH_DATAGRAMS),
-            failed: Vec::with_capacity(FAILED_EXPECTED),
-        }
+    /// When it `joins`, messages of one size to one destination leave as one run.
+    pub(super) fn new(joins: bool) -> Self {
+        let failed = Vec::with_capacity(FAILED_EXPECTED);
+        Self { runs: Runs::new(joins), passages: Passages::default(), failed }
     }
 
     /// Sends all of `out`. `sockets` are in the order of [`SocketId`]. ICMP errors met on the way land in `errors`.
@@ -61,12 +52,17 @@ impl Send {
         counts: &mut IoStats,
     ) {
         self.failed.clear();
+        self.runs.make(out);
         for (id, socket) in (0u8..).map(SocketId).zip(sockets) {
-            let mut messages = out.iter().enumerate().filter(|(_, message)| message.socket == id);
-            while self.fill(&mut messages) > 0 {
-                self.send_batch(id, socket, errors, counts);
-            }
+            self.passages.write(out, &self.runs, Some(id));
+            self.send_by(id, socket, out, errors, counts);
         }
+        self.spread(out, errors);
+    }
+
+    /// ICMP errors were read: of the last outbox they may tell of whole runs.
+    pub(super) fn spread(&mut self, out: &Outbox, errors: &mut Errors) {
+        errors.spread(out, &self.runs, &mut self.failed);
         self.failed.sort_unstable();
     }
 
@@ -86,33 +82,24 @@ impl Send {
         self.failed.clear();
     }
 
-    /// Points the headers at the next messages; how many.
-    fn fill<'a>(&mut self, messages: &mut impl Iterator<Item = (usize, Transmit<'a>)>) -> usize {
-        self.places.clear();
-        for (at, (place, message)) in messages.take(BATCH_DATAGRAMS).enumerate() {
-            (self.names[at], self.name_bytes[at]) = Name::new(message.destination);
-            let iov_base = message.bytes.as_ptr().cast_mut().cast();
-            self.iovecs[at] = libc::iovec { iov_base, iov_len: message.bytes.len() };
-            self.places.push(place);
-        }
-        let headers = &mut self.headers[..self.places.len()];
-        aim(headers, &mut self.names, &mut self.iovecs);
-        headers.iter_mut().zip(&self.name_bytes).for_each(|(header, bytes)| header.msg_hdr.msg_namelen = *bytes);
-        self.places.len()
-    }
-
-    fn send_batch(&mut self, id: SocketId, socket: BorrowedFd<'_>, errors: &mut Errors, counts: &mut IoStats) {
+    fn send_by(
+        &mut self,
+        id: SocketId,
+        socket: BorrowedFd<'_>,
+        out: &Outbox,
+        errors: &mut Errors,
+        counts: &mut IoStats,
+    ) {
         let (mut at, mut tried_twice) = (0, false);
-        while at < self.places.len() {
+        while at < self.passages.len() {
             let done = match self.send_from(at, socket) {
                 Ok(sent) => {
-                    counts.sent += sent as u64;
-                    counts.send_batches += 1;
+                    self.count(at..at + sent, counts);
                     sent
                 }
                 Err(Verdict::Interrupted) => 0,
                 Err(Verdict::Lost) => {
-                    counts.send_lost += 1;
+                    counts.send_lost += self.run(at).count as u64;
                     1
                 }
                 Err(Verdict::Failed) if !tried_twice => {
@@ -121,8 +108,7 @@ impl Send {
                     continue;
                 }
                 Err(Verdict::Failed) => {
-                    counts.send_errors += 1;
-                    self.failed.push(self.places[at]);
+                    self.split(at, socket, out, errors, counts);
                     1
                 }
             };
@@ -131,14 +117,52 @@ impl Send {
         }
     }
 
+    fn run(&self, at: usize) -> Run {
+        // Invariant: the passages were written for these runs.
+        *self.runs.get(self.passages.run(at)).expect("a run")
+    }
+
+    fn count(&self, sent: Range<usize>, counts: &mut IoStats) {
+        counts.send_batches += 1;
+        for at in sent {
+            let count = self.run(at).count;
+            counts.sent += count as u64;
+            counts.send_runs += u64::from(count > 1);
+        }
+    }
+
+    /// A run failed: each of its messages by itself. A message that left alone has failed.
+    fn split(&mut self, at: usize, socket: BorrowedFd<'_>, out: &Outbox, errors: &mut Errors, counts: &mut IoStats) {
+        let run = self.run(at);
+        if run.count == 1 {
+            counts.send_errors += 1;
+            return self.failed.push(run.first);
+        }
+        counts.send_runs_split += 1;
+        for (place, message) in self.runs.places(&run).filter_map(|place| Some((place, out.get(place)?))) {
+            let mut sent = send_now(socket, message.bytes, self.passages.name(at));
+            if sent.as_ref().is_err_and(|error| !is_lost(error)) {
+                errors.drain(run.socket, socket, counts);
+                sent = send_now(socket, message.bytes, self.passages.name(at));
+            }
+            match sent {
+                Ok(()) => counts.sent += 1,
+                Err(error) if is_lost(&error) => counts.send_lost += 1,
+                Err(_) => {
+                    counts.send_errors += 1;
+                    self.failed.push(place);
+                }
+            }
+        }
+    }
+
     /// Sends from header number `at` on; how many were sent, at least one.
     fn send_from(&mut self, at: usize, socket: BorrowedFd<'_>) -> Result<usize, Verdict> {
-        let headers = &mut self.headers[at..self.places.len()];
-        // SAFETY: `fill` pointed these headers at names and iovecs of this value, which nobody touched since, and the iovecs at bytes
-        // of the outbox that `send` borrows throughout; the kernel only reads them.
-        let sent = unsafe {
-            libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), headers.len() as u32, libc::MSG_DONTWAIT)
-        };
+        let headers = self.passages.headers(at);
+        let count = headers.len().min(BATCH_DATAGRAMS) as u32;
+        // SAFETY: `Passages::write` pointed these headers at what it keeps, which nobody touched since, and at bytes of the outbox that
+        // `send` borrows throughout; the kernel only reads them.
+        let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
         match usize::try_from(sent) {
             Ok(0) => Err(Verdict::Lost),
             Ok(sent) => Ok(sent),
@@ -150,7 +174,7 @@ impl Send {
 fn verdict(error: &io::Error) -> Verdict {
     match error.raw_os_error() {
         Some(libc::EINTR) => Verdict::Interrupted,
-        Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => Verdict::Lost,
+        _ if is_lost(error) => Verdict::Lost,
         _ => Verdict::Failed,
     }
 }

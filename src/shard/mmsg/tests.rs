@@ -40,7 +40,7 @@ struct Engine {
 
 impl Engine {
     fn new(addresses: &[&str]) -> Self {
-        Self { sockets: open(addresses), send: Send::new(), errors: Errors::new(), counts: IoStats::default() }
+        Self { sockets: open(addresses), send: Send::new(false), errors: Errors::new(), counts: IoStats::default() }
     }
 
     fn send(&mut self, out: &Outbox) {

@@ -1,8 +1,9 @@
 //! The io_uring engine: one ring per shard, waited in by the shard itself; sends and the wait are one system call.
 //!
 //! Every socket has one multishot receive that takes its buffers from a ring of provided ones; the bell is read in the ring too.
-//! What is queued becomes one submission each, with `MSG_DONTWAIT`: each send ends within the call that submits it, so the bytes may be
-//! forgotten after that call. Completions of sends that went well are suppressed; what failed is heard of in the next wait.
+//! What is queued becomes one submission for each run (see `runs`), with `MSG_DONTWAIT`: each send ends within the call that submits it,
+//! so the bytes may be forgotten after that call. Completions of sends that went well are suppressed; what failed is heard of in the
+//! next wait.
 //!
 //! # Invariants
 //!
@@ -17,6 +18,8 @@ use super::counters::IoStats;
 use super::engine::{Engine, Patience};
 use super::errors::Errors;
 use super::name::{Name, empty_header};
+use super::passages::{Passages, is_lost, send_now};
+use super::runs::Runs;
 use super::socket::ShardSockets;
 use crate::limits::RING_BUFFERS;
 use crate::proxy::{Datagram, Outbox, SocketId, Transmit};
@@ -64,7 +67,8 @@ pub(super) struct Ring {
     arrived: VecDeque<Arrival>,
     /// What is queued or was sent last: failures name its messages.
     sent: Outbox,
-    names: Vec<(Name, u32)>,
+    runs: Runs,
+    passages: Passages,
     failed: Vec<usize>,
     /// Messages queued whose fate is not counted yet.
     unsettled: usize,
@@ -101,6 +105,7 @@ impl Ring {
     fn with(ring: IoUring, buffers: Buffers, sockets: ShardSockets, bell: BorrowedFd<'_>) -> Self {
         let mut header = Box::new(empty_header());
         header.msg_namelen = Name::BYTES;
+        let joins = sockets.joins_sends();
         Self {
             has_min_wait: ring.params().is_feature_min_timeout(),
             ring,
@@ -113,7 +118,8 @@ impl Ring {
             is_bell_idle: true,
             arrived: VecDeque::with_capacity(COMPLETIONS as usize),
             sent: Outbox::new(),
-            names: Vec::with_capacity(2048),
+            runs: Runs::new(joins),
+            passages: Passages::default(),
             failed: Vec::with_capacity(2048),
             unsettled: 0,
             errors: Errors::new(),
@@ -138,8 +144,8 @@ impl Ring {
     }
 
     fn push(&mut self, entry: &squeue::Entry) {
-        // SAFETY: what the entry points to lives in boxes of this value that outlive the ring, or, for a send, in `sent` and `names`, which
-        // nobody touches before the call that submits it has returned.
+        // SAFETY: what the entry points to lives in boxes of this value that outlive the ring, or, for a send, in `sent` and `passages`,
+        // which nobody touches before the call that submits it has returned.
         while unsafe { self.ring.submission().push(entry) }.is_err() {
             // Full: whatever waits there leaves now.
             self.enter(0, None, Duration::ZERO);
@@ -171,7 +177,7 @@ impl Ring {
     /// Sorts the completions that are there.
     fn reap(&mut self) {
         loop {
-            let Some(entry) = self.ring.completion().next() else { return };
+            let Some(entry) = self.ring.completion().next() else { break };
             let (kind, at) = kind_of(entry.user_data());
             match kind {
                 Kind::Receive => self.reap_receive(at, &entry),
@@ -179,6 +185,7 @@ impl Ring {
                 Kind::Send => self.reap_send(at, entry.result()),
             }
         }
+        self.errors.spread(&self.sent, &self.runs, &mut self.failed);
     }
 
     fn reap_receive(&mut self, at: usize, entry: &cqueue::Entry) {
@@ -197,19 +204,36 @@ impl Ring {
         }
     }
 
-    /// A message that failed, or an earlier one whose ICMP error the kernel showed to this one: that is read, and it is tried once more.
-    fn reap_send(&mut self, place: usize, result: i32) {
-        let Some(message) = self.sent.get(place).filter(|_| result < 0) else { return };
-        self.unsettled -= 1;
-        if is_lost(-result) {
-            self.counts.send_lost += 1;
+    /// A run that failed, or an earlier message whose ICMP error the kernel showed to this one: that is read, and each message is tried
+    /// once more, by itself.
+    fn reap_send(&mut self, at: usize, result: i32) {
+        let Some(run) = self.runs.get(at).copied().filter(|_| result < 0) else { return };
+        self.unsettled -= run.count;
+        if is_lost(&io::Error::from_raw_os_error(-result)) {
+            self.counts.send_lost += run.count as u64;
             return;
         }
+        self.errors.drain(run.socket, self.sockets.get(usize::from(run.socket.0)), &mut self.counts);
+        self.counts.send_runs_split += u64::from(run.count > 1);
+        let mut next = Some(run.first);
+        while let Some(place) = next {
+            self.send_again(place, at);
+            next = self.runs.after(place);
+        }
+    }
+
+    /// One message of run number `at` by itself: what fails after the error queue was read failed by itself.
+    fn send_again(&mut self, place: usize, at: usize) {
+        let Some(message) = self.sent.get(place) else { return };
         let socket = self.sockets.get(usize::from(message.socket.0));
-        self.errors.drain(message.socket, socket, &mut self.counts);
-        match send_now(socket, message.bytes, &self.names[place]) {
+        let mut sent = send_now(socket, message.bytes, self.passages.name(at));
+        if sent.as_ref().is_err_and(|error| !is_lost(error)) {
+            self.errors.drain(message.socket, socket, &mut self.counts);
+            sent = send_now(socket, message.bytes, self.passages.name(at));
+        }
+        match sent {
             Ok(()) => self.counts.sent += 1,
-            Err(error) if error.raw_os_error().is_some_and(is_lost) => self.counts.send_lost += 1,
+            Err(error) if is_lost(&error) => self.counts.send_lost += 1,
             Err(_) => {
                 self.counts.send_errors += 1;
                 self.failed.push(place);
@@ -254,7 +278,7 @@ impl Engine for Ring {
             self.conclude();
         }
         self.failed.drain(..).filter_map(|place| self.sent.get(place)).for_each(&mut failed);
-        self.sent.clear();
+        // What was sent stays until the next outbox: an ICMP error may still tell of a whole run.
     }
 
     fn has_failed(&self) -> bool {
@@ -264,21 +288,19 @@ impl Engine for Ring {
     fn queue(&mut self, out: &mut Outbox) {
         self.sent.clear();
         swap(out, &mut self.sent);
-        self.names.clear();
-        self.names.extend(self.sent.iter().map(|message| Name::new(message.destination)));
         self.unsettled = self.sent.len();
-        for place in 0..self.sent.len() {
-            let Some(message) = self.sent.get(place) else { break };
-            let (name, name_bytes) = &self.names[place];
-            let send =
-                opcode::Send::new(Fixed(message.socket.0.into()), message.bytes.as_ptr(), message.bytes.len() as u32)
-                    .flags(libc::MSG_DONTWAIT)
-                    .dest_addr(core::ptr::from_ref(name).cast())
-                    .dest_addr_len(*name_bytes)
-                    .build()
-                    .flags(Flags::SKIP_SUCCESS)
-                    .user_data(user_data(Kind::Send, place));
-            self.push(&send);
+        self.runs.make(&self.sent);
+        self.passages.write(&self.sent, &self.runs, None);
+        for at in 0..self.passages.len() {
+            let Some(run) = self.runs.get(at) else { break };
+            let Some(message) = self.sent.get(run.first) else { break };
+            let send = if run.count > 1 {
+                self.counts.send_runs += 1;
+                send_run(message.socket, &self.passages.headers(at)[0].msg_hdr)
+            } else {
+                send_one(message, self.passages.name(at))
+            };
+            self.push(&send.flags(Flags::SKIP_SUCCESS).user_data(user_data(Kind::Send, at)));
         }
         self.counts.send_batches += 1;
     }
@@ -349,18 +371,16 @@ const fn kind_of(user_data: u64) -> (Kind, usize) {
     (kind, user_data as u32 as usize)
 }
 
-/// A full socket buffer or device queue says nothing about the destination: as good as lost on the way.
-const fn is_lost(error: i32) -> bool {
-    matches!(error, libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM)
+fn send_one(message: Transmit<'_>, (name, name_bytes): &(Name, u32)) -> squeue::Entry {
+    opcode::Send::new(Fixed(message.socket.0.into()), message.bytes.as_ptr(), message.bytes.len() as u32)
+        .flags(libc::MSG_DONTWAIT)
+        .dest_addr(core::ptr::from_ref(name).cast())
+        .dest_addr_len(*name_bytes)
+        .build()
 }
 
-fn send_now(socket: BorrowedFd<'_>, bytes: &[u8], (name, name_bytes): &(Name, u32)) -> io::Result<()> {
-    // SAFETY: the kernel reads `bytes` and the first `name_bytes` of `name`, which both live through the call.
-    let sent = unsafe {
-        let name = core::ptr::from_ref(name).cast();
-        libc::sendto(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT, name, *name_bytes)
-    };
-    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+fn send_run(socket: SocketId, header: &libc::msghdr) -> squeue::Entry {
+    opcode::SendMsg::new(Fixed(socket.0.into()), header).flags(libc::MSG_DONTWAIT as u32).build()
 }
 
 const _: () = assert!(RING_BUFFERS.is_power_of_two() && RING_BUFFERS <= COMPLETIONS as usize / 2);

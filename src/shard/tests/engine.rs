@@ -39,6 +39,9 @@ on_both_engines! {
     gathering_waits_for_more_although_something_is_there_but_not_for_long,
     what_the_kernel_drops_is_counted,
     an_address_is_free_as_soon_as_its_engine_is_gone,
+    runs_arrive_as_the_datagrams_they_are_made_of_and_calls_in_order,
+    a_run_that_fails_is_sent_one_by_one_and_each_message_is_judged_by_itself,
+    every_message_of_a_run_to_a_closed_port_of_this_machine_is_told,
 }
 
 fn ring(sockets: ShardSockets, bell: BorrowedFd<'_>) -> Ring {
@@ -63,7 +66,17 @@ struct Bench<E> {
 
 impl<E: Engine> Bench<E> {
     fn new(make: Make<E>, addresses: &[&str]) -> Self {
-        let (bell, sockets) = (Bell::new().unwrap(), open(addresses));
+        Self::with(make, open(addresses))
+    }
+
+    fn that_joins(make: Make<E>, addresses: &[&str]) -> Self {
+        let mut sockets = open(addresses);
+        sockets.join_sends();
+        Self::with(make, sockets)
+    }
+
+    fn with(make: Make<E>, sockets: ShardSockets) -> Self {
+        let bell = Bell::new().unwrap();
         let addresses = sockets.addresses().to_vec();
         Self { engine: make(sockets, bell.as_fd()), bell, addresses }
     }
@@ -285,5 +298,73 @@ fn an_address_is_free_as_soon_as_its_engine_is_gone<E: Engine>(make: Make<E>) {
         engine.engine.wait(Patience::Look);
         drop(engine);
         assert!(UdpSocket::bind(address).is_ok(), "{address}");
+    }
+}
+
+fn of_call(call: usize, bytes: usize) -> Vec<u8> {
+    let mut text = format!("BYE x SIP/2.0\r\nCall-ID: call-{call:05}\r\n\r\n").into_bytes();
+    text.resize(bytes, b'x');
+    text
+}
+
+fn runs_arrive_as_the_datagrams_they_are_made_of_and_calls_in_order<E: Engine>(make: Make<E>) {
+    let mut engine = Bench::that_joins(make, &["127.0.0.1:0", "[::1]:0"]);
+    let mut others = [0, 1].map(|_| Bench::new(make, &["127.0.0.1:0", "[::1]:0"]));
+    // Each call has three messages of three sizes, to one of two destinations by one of two sockets.
+    let sent: Vec<_> = (0..600)
+        .map(|n| {
+            let (call, size) = (n / 3, 300 + n % 3 * 100 + n / 3 % 5);
+            (call % 2, (call % 2) as u8, others[call / 2 % 2].addresses[call % 2], of_call(call, size))
+        })
+        .collect();
+    assert_eq!(engine.send(sent.iter().map(|(_, by, to, bytes)| (*by, *to, bytes.clone()))), []);
+    let counts = *engine.engine.counts();
+    assert_eq!((counts.sent, counts.send_errors, counts.send_runs_split), (600, 0, 0));
+    assert!((12..300).contains(&counts.send_runs), "{} runs", counts.send_runs);
+    for other in &mut others {
+        let addresses = other.addresses.clone();
+        let mut want: Vec<_> = sent.iter().filter(|(_, _, to, _)| addresses.contains(to)).collect();
+        let mut got = other.receive(want.len(), usize::MAX);
+        assert!(got.iter().all(|(by, from, _)| *from == engine.addresses[usize::from(*by)]));
+        // Stable: what one call sent stays as it came.
+        let call = |bytes: &[u8]| bytes[..40].to_vec();
+        want.sort_by_key(|(.., bytes)| call(bytes));
+        got.sort_by_key(|(.., bytes)| call(bytes));
+        assert!(want.iter().map(|(_, by, _, bytes)| (by, bytes)).eq(got.iter().map(|(by, _, bytes)| (by, bytes))));
+    }
+}
+
+fn a_run_that_fails_is_sent_one_by_one_and_each_message_is_judged_by_itself<E: Engine>(make: Make<E>) {
+    let mut engine = Bench::that_joins(make, &["127.0.0.1:0"]);
+    let mut other = Bench::new(make, &["127.0.0.1:0"]);
+    let (alive, refused) = (other.addresses[0], "127.0.0.1:0".parse().unwrap());
+    let messages = (0..20).map(|n| (0, if n % 2 == 0 { alive } else { refused }, of_call(n, 200)));
+    assert_eq!(engine.send(messages), vec![(refused, 200); 10]);
+    let counts = *engine.engine.counts();
+    assert_eq!((counts.sent, counts.send_errors, counts.send_lost, counts.send_runs_split), (10, 10, 0, 1));
+    let got = other.receive(10, 10);
+    assert!(got.into_iter().map(|(_, _, bytes)| bytes).eq((0..20).step_by(2).map(|n| of_call(n, 200))));
+    assert_eq!(engine.send([(0, alive, b"f".to_vec())]), []);
+}
+
+fn every_message_of_a_run_to_a_closed_port_of_this_machine_is_told<E: Engine>(make: Make<E>) {
+    let mut engine = Bench::that_joins(make, &["127.0.0.1:0"]);
+    let mut other = Bench::new(make, &["127.0.0.1:0"]);
+    let (alive, closed) = (other.addresses[0], closed_port());
+    for size in [200, 400, 600] {
+        // The last run is the dead one's, and then the living one's: nobody, or a send, is shown the error.
+        for last in [closed, alive] {
+            let first = if last == closed { alive } else { closed };
+            let messages = (0..20).map(|n| (0, if n % 2 == 0 { first } else { last }, of_call(n, size)));
+            let mut failed = engine.send(messages);
+            engine.engine.wait(Patience::Sleep(SECOND / 50));
+            engine.engine.receive(|_| true);
+            engine.engine.settle(|message| failed.push((message.destination, message.bytes.len())));
+            let told = engine.told();
+            engine.engine.errors().clear();
+            assert!(told.iter().all(|(destination, _)| *destination == closed) && !told.is_empty());
+            assert_eq!(failed, vec![(closed, size); 10 - told.len()], "{} told", told.len());
+            assert_eq!(other.receive(10, 10).len(), 10);
+        }
     }
 }
