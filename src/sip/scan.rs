@@ -3,174 +3,11 @@
 //! The first defect is remembered and the pass goes on, so that the answer to a wrong request can still copy its Via, From, To,
 //! Call-ID and CSeq. RFC 3261 §7.3.1: names in any case and compact form, white space before the colon, folded lines.
 
-use super::cursor::{Cursor, is_lws, is_token, is_uri};
+use super::cursor::{Cursor, is_lws, is_token};
 use super::known::{Known, Name};
 use super::masks::Controls;
-use super::{Defect, Method, NameAddr, Span, Status, Via};
+use super::{Defect, Head, Line, Message, Span, Start};
 use crate::limits;
-use memchr::{memchr, memrchr};
-
-/// One header field as it stands in the message.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Line {
-    /// From its name to behind its line end, continuation lines included.
-    pub line: Span,
-    /// Its value without the white space around it.
-    pub value: Span,
-}
-
-impl Line {
-    /// Whether the message has it.
-    #[must_use]
-    pub const fn is_set(&self) -> bool {
-        self.line.is_set()
-    }
-}
-
-/// What the first line says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Start {
-    /// Neither a request nor a response.
-    #[default]
-    Noise,
-    /// A request line (RFC 3261 §7.1).
-    Request(Method),
-    /// A status line (RFC 3261 §7.2).
-    Response(Status),
-}
-
-/// Where things are in a message. Fields that the message lacks are unset.
-#[derive(Clone, Debug, Default)]
-pub struct Head {
-    /// What the first line says.
-    pub start: Start,
-    /// The method of a request.
-    pub method: Span,
-    /// The Request-URI of a request.
-    pub uri: Span,
-    /// Behind the first line: where headers begin.
-    pub headers: u32,
-    /// The first Via.
-    pub via: Line,
-    /// From the first Via line to behind the last one.
-    pub vias: Span,
-    /// Whether only Via lines stand in [`Head::vias`].
-    pub vias_adjoin: bool,
-    /// Via lines.
-    pub via_lines: u16,
-    /// From.
-    pub from: Line,
-    /// To.
-    pub to: Line,
-    /// Call-ID.
-    pub call_id: Line,
-    /// CSeq.
-    pub cseq: Line,
-    /// The number in CSeq, below 2^31.
-    pub cseq_number: u32,
-    /// The method in CSeq.
-    pub cseq_method: Span,
-    /// Max-Forwards.
-    pub max_forwards: Line,
-    /// Its number, 0-255.
-    pub max_forwards_value: u8,
-    /// Max-Breadth (RFC 5393).
-    pub max_breadth: Line,
-    /// Its number.
-    pub max_breadth_value: u32,
-    /// Content-Length.
-    pub content_length: Line,
-    /// Its number.
-    pub content_length_value: u32,
-    /// The first Route.
-    pub route: Line,
-    /// Behind the last Route line.
-    pub routes_end: u32,
-    /// The first Proxy-Require.
-    pub proxy_require: Line,
-    /// Timestamp, for the 100 (RFC 3261 §8.2.6.1).
-    pub timestamp: Line,
-    /// Where the empty line begins: behind the last header.
-    pub headers_end: u32,
-    /// The body: Content-Length bytes, or all the rest (RFC 3261 §18.3).
-    pub body: Span,
-}
-
-/// A message and where things are in it.
-#[derive(Clone, Debug)]
-pub struct Message<'a> {
-    /// The datagram.
-    pub bytes: &'a [u8],
-    /// Where things are.
-    pub head: Head,
-    /// The first thing wrong with it.
-    pub defect: Option<Defect>,
-}
-
-impl<'a> Message<'a> {
-    /// The bytes at `span`.
-    #[must_use]
-    pub fn text(&self, span: Span) -> &'a [u8] {
-        span.of(self.bytes)
-    }
-
-    /// The method of a request.
-    #[must_use]
-    pub const fn method(&self) -> Option<Method> {
-        match self.head.start {
-            Start::Request(method) => Some(method),
-            _ => None,
-        }
-    }
-
-    /// The status of a response.
-    #[must_use]
-    pub const fn status(&self) -> Option<Status> {
-        match self.head.start {
-            Start::Response(status) => Some(status),
-            _ => None,
-        }
-    }
-
-    /// The Call-ID value.
-    #[must_use]
-    pub fn call_id(&self) -> &'a [u8] {
-        self.text(self.head.call_id.value)
-    }
-
-    /// The topmost Via value.
-    ///
-    /// # Errors
-    /// [`Defect::NoVia`] without one, [`Defect::Via`] when it cannot be read.
-    pub fn top_via(&self) -> Result<Via, Defect> {
-        if !self.head.via.is_set() {
-            return Err(Defect::NoVia);
-        }
-        Via::parse(self.bytes, self.head.via.value).ok_or(Defect::Via)
-    }
-
-    /// From.
-    ///
-    /// # Errors
-    /// [`Defect::From`] when it cannot be read.
-    pub fn from(&self) -> Result<NameAddr, Defect> {
-        NameAddr::whole(self.bytes, self.head.from.value).ok_or(Defect::From)
-    }
-
-    /// To.
-    ///
-    /// # Errors
-    /// [`Defect::To`] when it cannot be read.
-    pub fn to(&self) -> Result<NameAddr, Defect> {
-        NameAddr::whole(self.bytes, self.head.to.value).ok_or(Defect::To)
-    }
-
-    /// Behind the last byte that belongs to the message; what a datagram holds beyond is discarded (RFC 3261 §18.3).
-    #[must_use]
-    pub const fn end(&self) -> usize {
-        self.head.body.end as usize
-    }
-}
 
 /// Reads the head of the datagram `bytes`. What is wrong with it is in [`Message::defect`].
 #[must_use]
@@ -184,10 +21,10 @@ pub fn scan(bytes: &[u8]) -> Message<'_> {
     message
 }
 
-struct Scanner<'a, 'm> {
-    bytes: &'a [u8],
+pub(super) struct Scanner<'a, 'm> {
+    pub(super) bytes: &'a [u8],
     controls: Controls<'a>,
-    head: &'m mut Head,
+    pub(super) head: &'m mut Head,
     defect: &'m mut Option<Defect>,
     /// A NUL was there that is no quoted pair.
     bare_nul: bool,
@@ -200,11 +37,11 @@ struct LineEnd {
 }
 
 impl Scanner<'_, '_> {
-    fn fault(&mut self, defect: Defect) {
+    pub(super) fn fault(&mut self, defect: Defect) {
         self.defect.get_or_insert(defect);
     }
 
-    fn check(&mut self, good: bool, defect: Defect) {
+    pub(super) fn check(&mut self, good: bool, defect: Defect) {
         if !good {
             self.fault(defect);
         }
@@ -250,51 +87,6 @@ impl Scanner<'_, '_> {
             }
             at = self.controls.next(at + 1)?;
         }
-    }
-
-    fn start_line(&mut self, start: usize, end: usize) -> Result<(), Defect> {
-        let line = &self.bytes[start..end];
-        if line.len() >= 4 && line[..4].eq_ignore_ascii_case(b"SIP/") {
-            return self.status_line(line);
-        }
-        // RFC 3261 §7.1: Method SP Request-URI SP SIP-Version; what ends in no version at all is not SIP.
-        let version = memrchr(b'/', line).filter(|slash| *slash >= 4).ok_or(Defect::NotSip)?;
-        if !line[version - 3..version].eq_ignore_ascii_case(b"SIP") {
-            return Err(Defect::NotSip);
-        }
-        let first = memchr(b' ', line).unwrap_or(0);
-        self.head.method = Span::new(start, start + first);
-        self.head.start = Start::Request(Method::of(&line[..first]));
-        self.check(first > 0 && line[..first].iter().all(|b| is_token(*b)), Defect::StartLine);
-        let last = version - 4;
-        if line[last] != b' ' || last <= first {
-            self.fault(Defect::StartLine);
-            return Ok(());
-        }
-        self.head.uri = Span::new(start + first + 1, start + last);
-        let uri = &line[first + 1..last];
-        let clean = !uri.is_empty() && uri.iter().all(|b| is_uri(*b));
-        self.check(clean, Defect::StartLine);
-        match &line[version + 1..] {
-            b"2.0" => {}
-            // RFC 3261 §21.5.7: a version it does not speak; anything else behind the slash is no version.
-            other if other.trim_ascii_end() == b"2.0" => self.fault(Defect::StartLine),
-            _ => self.fault(Defect::Version),
-        }
-        Ok(())
-    }
-
-    fn status_line(&mut self, line: &[u8]) -> Result<(), Defect> {
-        let (version, rest) = line.split_at_checked(7).ok_or(Defect::NotSip)?;
-        let code = rest.strip_prefix(b" ").and_then(|rest| rest.split_first_chunk::<3>());
-        let (code, after) = code.ok_or(Defect::StatusCode)?;
-        if !code.iter().all(u8::is_ascii_digit) || after.first().is_some_and(|b| *b != b' ') {
-            return Err(Defect::StatusCode);
-        }
-        let code = code.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
-        self.head.start = Start::Response(Status::new(code).ok_or(Defect::StatusCode)?);
-        self.check(version.eq_ignore_ascii_case(b"SIP/2.0"), Defect::Version);
-        Ok(())
     }
 
     fn header_lines(&mut self, from: usize) -> Result<(), Defect> {
@@ -485,7 +277,7 @@ fn trim(bytes: &[u8], mut start: usize, mut end: usize) -> Span {
 
 #[cfg(test)]
 mod tests {
-    use super::super::find_call_id;
+    use super::super::{Method, find_call_id};
     use super::*;
 
     fn request(headers: &str) -> String {
