@@ -17,7 +17,10 @@ pub struct ShardId {
 #[must_use]
 pub fn owner_of(call_id: &[u8], shards: u32) -> u32 {
     let mut hash = 0u32;
-    for byte in call_id.iter().take(CALL_ID_BYTES).take_while(|byte| **byte > b' ') {
+    for byte in call_id.get(..CALL_ID_BYTES).unwrap_or(call_id) {
+        if *byte <= b' ' {
+            break;
+        }
         hash = hash.wrapping_mul(31).wrapping_add(u32::from(*byte));
     }
     hash ^= hash >> 15;

@@ -197,6 +197,7 @@ impl Marks {
         for (name, value) in uri.params(bytes) {
             match name {
                 b"lr" => {}
+                b"did" if !marks.cookie.is_set() => marks.cookie = value,
                 _ if name.eq_ignore_ascii_case(b"r2") => marks.double = true,
                 _ if !marks.cookie.is_set() && name.eq_ignore_ascii_case(b"did") => marks.cookie = value,
                 _ => {}

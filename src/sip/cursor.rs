@@ -4,7 +4,7 @@
 //! scanner has already refused every other CR and LF.
 
 use super::Span;
-use super::masks::first_delimiter;
+use super::masks::{find_byte, find_either, host_end, stop, stops};
 
 /// Reads `bytes[at..end]`.
 #[derive(Clone)]
@@ -31,9 +31,7 @@ pub(crate) struct Malformed;
 static CLASS: [u8; 256] = classes();
 const LWS: u8 = 1;
 const PARAM_END: u8 = 1 << 1;
-const HOST: u8 = 1 << 2;
-const TOKEN: u8 = 1 << 3;
-const NOT_IN_URI: u8 = 1 << 4;
+const TOKEN: u8 = 1 << 2;
 
 const fn classes() -> [u8; 256] {
     let mut table = [0; 256];
@@ -48,15 +46,9 @@ const fn classes() -> [u8; 256] {
         if lws || matches!(byte, b';' | b',' | b'"' | b'<' | b'>') {
             table[at] |= PARAM_END;
         }
-        if alphanumeric || matches!(byte, b'.' | b'-' | b'_') || byte >= 0x80 {
-            table[at] |= HOST;
-        }
         // RFC 3261 §25.1 `token`.
         if alphanumeric || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~') {
             table[at] |= TOKEN;
-        }
-        if byte <= b' ' || matches!(byte, b'<' | b'>' | b'"') {
-            table[at] |= NOT_IN_URI;
         }
         at += 1;
     }
@@ -77,12 +69,6 @@ pub(crate) const fn is_lws(byte: u8) -> bool {
 #[inline]
 pub(crate) const fn is_token(byte: u8) -> bool {
     is(byte, TOKEN)
-}
-
-/// Whether a byte can stand in a Request-URI as far as the request line is concerned.
-#[inline]
-pub(crate) const fn is_uri(byte: u8) -> bool {
-    !is(byte, NOT_IN_URI)
 }
 
 impl<'a> Cursor<'a> {
@@ -122,22 +108,31 @@ impl<'a> Cursor<'a> {
         Span::new(start, self.at)
     }
 
-    /// Everything up to the end of a parameter value: branches, tags and cookies are long.
+    /// The first `byte` from here on; the end when there is none.
     #[inline]
-    fn until_param_end(&mut self) -> Span {
+    pub(crate) fn find(&self, byte: u8) -> usize {
+        find_byte(self.bytes, self.at, self.end, byte)
+    }
+
+    /// The first of two bytes from here on; the end when there is none.
+    #[inline]
+    pub(crate) fn find_either(&self, bytes: [u8; 2]) -> usize {
+        find_either(self.bytes, self.at, self.end, bytes)
+    }
+
+    /// Everything up to the end of a parameter, or of its name, which an equals sign ends, too.
+    #[inline]
+    fn until_param_end(&mut self, is_name: bool) -> Span {
         let start = self.at;
-        while let Some(chunk) = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk)
-            && self.at < self.end
-        {
-            match first_delimiter(chunk) {
-                Some(ahead) => {
-                    self.at = self.end.min(self.at + ahead);
-                    return Span::new(start, self.at);
-                }
-                None => self.at = self.end.min(self.at + chunk.len()),
+        loop {
+            self.at = stop(self.bytes, self.at, self.end);
+            match self.peek() {
+                Some(b'=') if is_name => break,
+                // Other control bytes than white space end nothing.
+                Some(byte) if !is(byte, PARAM_END) => self.at += 1,
+                _ => break,
             }
         }
-        self.until(|b| is(b, PARAM_END));
         Span::new(start, self.at)
     }
 
@@ -145,19 +140,67 @@ impl<'a> Cursor<'a> {
     pub(crate) fn quoted(&mut self) -> Result<Span, Malformed> {
         let start = self.at;
         self.at += 1;
-        while let Some(byte) = self.peek() {
-            self.at += 1;
-            match byte {
-                b'"' => return Ok(Span::new(start, self.at)),
-                b'\\' => self.at += 1,
-                _ => {}
+        loop {
+            let at = self.find_either(*b"\"\\");
+            match self.bytes.get(at) {
+                Some(b'"') if at < self.end => {
+                    self.at = at + 1;
+                    return Ok(Span::new(start, self.at));
+                }
+                Some(_) if at < self.end => self.at = at + 2,
+                _ => return Err(Malformed),
             }
         }
-        Err(Malformed)
     }
 
     /// The next parameter; `None` at the end of the value, which is the end of the range or a comma.
+    #[inline]
     pub(crate) fn param(&mut self) -> Result<Option<Param>, Malformed> {
+        match self.plain_param() {
+            None => self.any_param(),
+            param => Ok(param),
+        }
+    }
+
+    /// The next parameter when it is spelled as nearly all are: no white space, no quotes, no more than 32 bytes up to an equals sign.
+    #[inline]
+    fn plain_param(&mut self) -> Option<Param> {
+        if self.peek()? != b';' {
+            return None;
+        }
+        let start = self.at + 1;
+        let ends = stops(self.bytes.get(start..)?.first_chunk()?);
+        let name_end = self.end.min(start + ends.trailing_zeros() as usize);
+        let name = Span::new(start, name_end);
+        match self.bytes.get(name_end) {
+            _ if name_end == start => return None,
+            Some(b'=') if name_end < self.end => {}
+            // What is behind the end may be anything.
+            byte if name_end == self.end || matches!(byte, Some(b';' | b',' | b'>')) => {
+                self.at = name_end;
+                return Some(Param { name, value: None });
+            }
+            _ => return None,
+        }
+        // What follows the equals sign.
+        let more = ends & ends.wrapping_sub(1);
+        let end = match more {
+            0 => stop(self.bytes, start + 32, self.end),
+            more => self.end.min(start + more.trailing_zeros() as usize),
+        };
+        let is_plain = match self.bytes.get(end) {
+            _ if end <= name_end + 1 => false,
+            Some(b';' | b',' | b'>' | b'\r') | None => true,
+            Some(_) => end == self.end,
+        };
+        if !is_plain {
+            return None;
+        }
+        self.at = end;
+        Some(Param { name, value: Some(Span::new(name_end + 1, end)) })
+    }
+
+    fn any_param(&mut self) -> Result<Option<Param>, Malformed> {
         self.skip_lws();
         match self.peek() {
             None | Some(b',') => return Ok(None),
@@ -165,7 +208,7 @@ impl<'a> Cursor<'a> {
             Some(_) => return Err(Malformed),
         }
         self.skip_lws();
-        let name = self.until(|b| b == b'=' || is(b, PARAM_END));
+        let name = self.until_param_end(true);
         if name.is_empty() {
             return Err(Malformed);
         }
@@ -178,7 +221,7 @@ impl<'a> Cursor<'a> {
         self.skip_lws();
         let value = match self.peek() {
             Some(b'"') => self.quoted()?,
-            _ => self.until_param_end(),
+            _ => self.until_param_end(false),
         };
         Ok(Some(Param { name, value: Some(value) }))
     }
@@ -186,13 +229,19 @@ impl<'a> Cursor<'a> {
     /// A decimal number, at least one digit.
     #[inline]
     pub(crate) fn number(&mut self) -> Result<u32, Malformed> {
-        let start = self.at;
-        let mut number = 0u64;
-        while let Some(digit @ b'0'..=b'9') = self.peek() {
-            number = (number * 10 + u64::from(digit - b'0')).min(u64::from(u32::MAX) + 1);
+        let (text, start, mut number) = (&self.bytes[..self.end], self.at, 0u64);
+        while let Some(byte) = text.get(self.at) {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
+            number = number * 10 + u64::from(digit);
+            if number > u64::from(u32::MAX) {
+                return Err(Malformed);
+            }
             self.at += 1;
         }
-        if start == self.at { Err(Malformed) } else { u32::try_from(number).map_err(|_| Malformed) }
+        if start == self.at { Err(Malformed) } else { Ok(number as u32) }
     }
 
     /// A port number behind a colon, when there is a colon.
@@ -200,7 +249,9 @@ impl<'a> Cursor<'a> {
         if !self.eat(b':') {
             return Ok(None);
         }
-        self.skip_lws();
+        if self.peek().is_some_and(is_lws) {
+            self.skip_lws();
+        }
         u16::try_from(self.number()?).map(Some).map_err(|_| Malformed)
     }
 
@@ -214,7 +265,7 @@ impl<'a> Cursor<'a> {
             }
             return Ok(Span::new(start, self.at));
         }
-        let host = self.until(|b| !is(b, HOST));
-        if host.is_empty() { Err(Malformed) } else { Ok(host) }
+        self.at = host_end(self.bytes, start, self.end);
+        if self.at == start { Err(Malformed) } else { Ok(Span::new(start, self.at)) }
     }
 }

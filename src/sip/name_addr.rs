@@ -2,7 +2,6 @@
 
 use super::Span;
 use super::cursor::{Cursor, Malformed};
-use memchr::memchr;
 
 /// One value: a URI, perhaps with a display name before it and parameters behind it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -38,7 +37,8 @@ impl NameAddr {
         let mut end = cursor.at;
         while let Some(param) = cursor.param()? {
             end = cursor.at;
-            if param.name.of(bytes).eq_ignore_ascii_case(b"tag") {
+            let name = param.name.of(bytes);
+            if name == b"tag" || name.eq_ignore_ascii_case(b"tag") {
                 name_addr.tag = param.value.ok_or(Malformed)?;
             }
         }
@@ -76,8 +76,10 @@ fn uri(cursor: &mut Cursor<'_>) -> Result<Span, Malformed> {
 fn bracketed(cursor: &mut Cursor<'_>) -> Result<Span, Malformed> {
     cursor.at += 1;
     cursor.skip_lws();
-    let rest = cursor.bytes.get(cursor.at..cursor.end).unwrap_or_default();
-    let inside = Span::new(cursor.at, cursor.at + memchr(b'>', rest).ok_or(Malformed)?);
+    let inside = Span::new(cursor.at, cursor.find(b'>'));
+    if inside.end as usize >= cursor.end {
+        return Err(Malformed);
+    }
     cursor.at = inside.end as usize + 1;
     let text = inside.of(cursor.bytes).trim_ascii_end();
     if text.is_empty() {

@@ -6,24 +6,29 @@
 use super::cursor::{Cursor, is_lws, is_token};
 use super::known::{Known, Name};
 use super::masks::Controls;
-use super::{Defect, Head, Line, Message, Span, Start};
+use super::{Defect, Head, Line, Message, Method, Span, Start};
 use crate::limits;
 
 /// Reads the head of the datagram `bytes`. What is wrong with it is in [`Message::defect`].
+#[inline]
 #[must_use]
 pub fn scan(bytes: &[u8]) -> Message<'_> {
+    // Inlined, so that a message of this size is made where it stays.
     let mut message = Message { bytes, head: Head::default(), defect: None };
-    let Message { head, defect, .. } = &mut message;
-    let mut scanner = Scanner { bytes, controls: Controls::new(bytes), head, defect, bare_nul: false };
+    fill(&mut message);
+    message
+}
+
+fn fill(message: &mut Message<'_>) {
+    let Message { bytes, head, defect } = message;
+    let mut scanner = Scanner { bytes, head, defect, bare_nul: false };
     if let Err(defect) = scanner.run() {
         scanner.fault(defect);
     }
-    message
 }
 
 pub(super) struct Scanner<'a, 'm> {
     pub(super) bytes: &'a [u8],
-    controls: Controls<'a>,
     pub(super) head: &'m mut Head,
     defect: &'m mut Option<Defect>,
     /// A NUL was there that is no quoted pair.
@@ -37,6 +42,7 @@ struct LineEnd {
 }
 
 impl Scanner<'_, '_> {
+    #[cold]
     pub(super) fn fault(&mut self, defect: Defect) {
         self.defect.get_or_insert(defect);
     }
@@ -50,29 +56,25 @@ impl Scanner<'_, '_> {
     fn run(&mut self) -> Result<(), Defect> {
         // RFC 3261 §7.5: CRLFs before the first line are ignored.
         let first = self.bytes.iter().position(|b| !matches!(b, b'\r' | b'\n')).ok_or(Defect::KeepAlive)?;
-        let end = self.line_end(first).ok_or(Defect::NotSip)?;
+        let mut controls = Controls::new(self.bytes);
+        let control = controls.next(first).ok_or(Defect::NotSip)?;
+        let end = match self.bytes.get(control..).and_then(<[u8]>::first_chunk) {
+            Some(b"\r\n") => LineEnd { content: control, next: control + 2 },
+            _ => self.line_end(control).ok_or(Defect::NotSip)?,
+        };
         self.start_line(first, end.content)?;
         self.head.headers = end.next as u32;
-        self.header_lines(end.next)?;
+        self.header_lines(end.next, controls)?;
         self.check(!self.bare_nul, Defect::LineEnd);
         self.mandatory();
         self.body();
         Ok(())
     }
 
-    /// The end of the physical line at `from`, a bare CR or LF noted as defect.
-    #[inline]
-    fn line_end(&mut self, from: usize) -> Option<LineEnd> {
-        let at = self.controls.next(from)?;
-        match self.bytes[at..] {
-            [b'\r', b'\n', ..] => Some(LineEnd { content: at, next: at + 2 }),
-            _ => self.odd_line_end(at),
-        }
-    }
-
-    /// The same when the control byte at `at` begins no CRLF.
-    #[cold]
-    fn odd_line_end(&mut self, mut at: usize) -> Option<LineEnd> {
+    /// The end of the physical line whose first control byte is at `at`; a bare CR or LF is noted as defect.
+    #[inline(never)]
+    fn line_end(&mut self, mut at: usize) -> Option<LineEnd> {
+        let mut controls = Controls::new(self.bytes);
         loop {
             match (self.bytes[at], self.bytes.get(at + 1)) {
                 (b'\r', Some(b'\n')) => return Some(LineEnd { content: at, next: at + 2 }),
@@ -85,94 +87,123 @@ impl Scanner<'_, '_> {
                 (0, _) => self.bare_nul |= at == 0 || self.bytes[at - 1] != b'\\',
                 _ => {}
             }
-            at = self.controls.next(at + 1)?;
+            at = controls.next(at + 1)?;
         }
     }
 
-    fn header_lines(&mut self, from: usize) -> Result<(), Defect> {
-        let mut at = from;
+    fn header_lines(&mut self, from: usize, mut controls: Controls<'_>) -> Result<(), Defect> {
+        let (bytes, mut at) = (self.bytes, from);
         // RFC 3261 §7.3.1: only header lines can be continued.
-        self.check(!matches!(self.bytes.get(from), Some(b' ' | b'\t')), Defect::StartLine);
+        self.check(!matches!(bytes.get(from), Some(b' ' | b'\t')), Defect::StartLine);
         for _ in 0..limits::HEADER_LINES_MAX {
             self.head.headers_end = at as u32;
             if at > limits::HEAD_BYTES_MAX {
                 return Err(Defect::HeadSize);
             }
-            let Some(end) = self.line_end(at) else {
-                self.head.body = Span::new(self.bytes.len(), self.bytes.len());
-                return Err(Defect::HeadEnd);
-            };
-            if end.content == at {
-                return Ok(());
+            let Some(control) = controls.next(at) else { return Err(self.no_end()) };
+            // What nearly each line ends with: another line, or nothing more.
+            if let [b'\r', b'\n', rest @ ..] = &bytes[control..]
+                && !matches!(rest, [b' ' | b'\t', ..])
+            {
+                if control == at {
+                    return Ok(());
+                }
+                self.header(at, control, control + 2);
+                at = control + 2;
+                continue;
             }
-            let end = if self.is_folded(&end) { self.unfold(end) } else { end };
-            self.header(at, end.content, end.next);
-            at = end.next;
+            match self.folded_line_end(at, control) {
+                None => return Err(self.no_end()),
+                Some(end) if end.content == at => return Ok(()),
+                Some(end) => {
+                    self.odd_header(at, end.content, end.next);
+                    at = end.next;
+                }
+            }
         }
         Err(Defect::HeaderLines)
     }
 
-    /// RFC 3261 §7.3.1: a line that begins with white space continues the one before it.
-    #[inline]
-    fn is_folded(&self, end: &LineEnd) -> bool {
-        matches!(self.bytes.get(end.next), Some(b' ' | b'\t'))
+    /// There is no empty line.
+    #[cold]
+    fn no_end(&mut self) -> Defect {
+        self.head.body = Span::new(self.bytes.len(), self.bytes.len());
+        Defect::HeadEnd
     }
 
-    #[cold]
-    fn unfold(&mut self, mut end: LineEnd) -> LineEnd {
-        while self.is_folded(&end) {
-            match self.line_end(end.next) {
+    /// Where the logical line at `start` ends whose first control byte is at `control`. RFC 3261 §7.3.1: a line that begins with
+    /// white space continues the one before it.
+    #[inline(never)]
+    fn folded_line_end(&mut self, start: usize, control: usize) -> Option<LineEnd> {
+        let mut end = self.line_end(control)?;
+        while end.content > start && matches!(self.bytes.get(end.next), Some(b' ' | b'\t')) {
+            match Controls::new(self.bytes).next(end.next).and_then(|control| self.line_end(control)) {
                 Some(next) => end = next,
                 None => break,
             }
         }
-        end
+        Some(end)
     }
 
-    #[inline]
+    #[inline(always)]
     fn header(&mut self, start: usize, content: usize, next: usize) {
-        let Some(name) = Name::read(&self.bytes[start..], content - start) else {
-            return self.fault(Defect::HeaderLine);
-        };
-        let Some(kind) = name.known() else { return };
-        let value = trim(self.bytes, start + name.colon + 1, content);
-        self.known(kind, Line { line: Span::new(start, next), value });
-    }
-
-    fn known(&mut self, kind: Known, line: Line) {
-        match kind {
-            Known::Via => self.via(line),
-            Known::From => self.once(line, |head| &mut head.from),
-            Known::To => self.once(line, |head| &mut head.to),
-            Known::CallId => self.once(line, |head| &mut head.call_id),
-            Known::CSeq => {
-                self.once(line, |head| &mut head.cseq);
-                self.cseq(line.value);
-            }
-            Known::MaxForwards => {
-                self.once(line, |head| &mut head.max_forwards);
-                match self.number(line.value).and_then(|n| u8::try_from(n).ok()) {
-                    Some(number) => self.head.max_forwards_value = number,
-                    None => self.fault(Defect::MaxForwards),
-                }
-            }
-            Known::MaxBreadth => {
-                self.once(line, |head| &mut head.max_breadth);
-                match self.number(line.value) {
-                    Some(number) => self.head.max_breadth_value = number,
-                    None => self.fault(Defect::MaxBreadth),
-                }
-            }
-            Known::ContentLength => self.content_length(line),
-            Known::Route => {
-                self.head.routes_end = line.line.end;
-                first(&mut self.head.route, line);
-            }
-            Known::ProxyRequire => first(&mut self.head.proxy_require, line),
-            Known::Timestamp => first(&mut self.head.timestamp, line),
+        match Name::plain(self.bytes, start, content) {
+            Some(name) => self.named(&name, start, content, next),
+            None => self.odd_header(start, content, next),
         }
     }
 
+    /// A line whose name is longer or spelled otherwise than most are.
+    #[inline(never)]
+    fn odd_header(&mut self, start: usize, content: usize, next: usize) {
+        match Name::read(self.bytes, start, content) {
+            Some(name) => self.named(&name, start, content, next),
+            None => self.fault(Defect::HeaderLine),
+        }
+    }
+
+    #[inline(always)]
+    fn named(&mut self, name: &Name, start: usize, content: usize, next: usize) {
+        let Some(kind) = name.known() else { return };
+        // Two words, which go where they belong without a stop in memory.
+        let (line, value) = (Span::new(start, next), trim(self.bytes, name.colon + 1, content));
+        match kind {
+            Known::Via => self.via(Line { line, value }),
+            Known::From => self.once(Line { line, value }, |head| &mut head.from),
+            Known::To => self.once(Line { line, value }, |head| &mut head.to),
+            Known::CallId => self.once(Line { line, value }, |head| &mut head.call_id),
+            Known::Route => {
+                self.head.routes_end = line.end;
+                first(&mut self.head.route, Line { line, value });
+            }
+            Known::ProxyRequire => first(&mut self.head.proxy_require, Line { line, value }),
+            Known::Timestamp => first(&mut self.head.timestamp, Line { line, value }),
+            Known::CSeq => self.cseq(line, value),
+            Known::MaxForwards => self.max_forwards(line, value),
+            Known::MaxBreadth => self.max_breadth(line, value),
+            Known::ContentLength => self.content_length(line, value),
+        }
+    }
+
+    #[inline(never)]
+    fn max_forwards(&mut self, line: Span, value: Span) {
+        self.once(Line { line, value }, |head| &mut head.max_forwards);
+        match self.number(value).and_then(|n| u8::try_from(n).ok()) {
+            Some(number) => self.head.max_forwards_value = number,
+            None => self.fault(Defect::MaxForwards),
+        }
+    }
+
+    #[inline(never)]
+    fn max_breadth(&mut self, line: Span, value: Span) {
+        self.once(Line { line, value }, |head| &mut head.max_breadth);
+        match self.number(value) {
+            Some(number) => self.head.max_breadth_value = number,
+            None => self.fault(Defect::MaxBreadth),
+        }
+    }
+
+    #[inline]
     fn once(&mut self, line: Line, field: impl Fn(&mut Head) -> &mut Line) {
         if field(self.head).is_set() {
             return self.fault(Defect::Duplicate);
@@ -180,6 +211,7 @@ impl Scanner<'_, '_> {
         *field(self.head) = line;
     }
 
+    #[inline]
     fn via(&mut self, line: Line) {
         let head = &mut self.head;
         if head.via.is_set() {
@@ -200,15 +232,17 @@ impl Scanner<'_, '_> {
     }
 
     /// RFC 3261 §8.1.1.5: a number below 2^31 and a method.
-    fn cseq(&mut self, value: Span) {
+    #[inline(never)]
+    fn cseq(&mut self, line: Span, value: Span) {
+        self.once(Line { line, value }, |head| &mut head.cseq);
         let mut cursor = Cursor::new(self.bytes, value);
         let number = cursor.number().ok().filter(|n| *n < 1 << 31);
         let gap = cursor.at;
         cursor.skip_lws();
         let spaced = cursor.at > gap;
-        let method = cursor.until(|b| !is_token(b));
+        let method = Span::new(cursor.at, cursor.end);
         match number {
-            Some(number) if spaced && !method.is_empty() && cursor.peek().is_none() => {
+            Some(number) if spaced && is_method(method.of(self.bytes)) => {
                 self.head.cseq_number = number;
                 self.head.cseq_method = method;
             }
@@ -216,10 +250,11 @@ impl Scanner<'_, '_> {
         }
     }
 
-    fn content_length(&mut self, line: Line) {
-        match self.number(line.value) {
+    #[inline(never)]
+    fn content_length(&mut self, line: Span, value: Span) {
+        match self.number(value) {
             Some(number) if !self.head.content_length.is_set() => {
-                self.head.content_length = line;
+                self.head.content_length = Line { line, value };
                 self.head.content_length_value = number;
             }
             Some(number) if number == self.head.content_length_value => {}
@@ -253,31 +288,43 @@ impl Scanner<'_, '_> {
     }
 }
 
+/// A token (RFC 3261 §7.1, §25.1); the methods that are known are some.
+pub(super) fn is_method(name: &[u8]) -> bool {
+    Method::of(name) != Method::Other || (!name.is_empty() && name.iter().all(|byte| is_token(*byte)))
+}
+
 fn first(field: &mut Line, line: Line) {
     if !field.is_set() {
         *field = line;
     }
 }
 
+/// Without the white space around it.
 #[inline]
-fn trim(bytes: &[u8], mut start: usize, mut end: usize) -> Span {
-    let mut text = &bytes[start..end];
-    while let [first, rest @ ..] = text
-        && is_lws(*first)
-    {
-        (text, start) = (rest, start + 1);
+fn trim(bytes: &[u8], start: usize, end: usize) -> Span {
+    match bytes.get(start..end) {
+        // What nearly all values look like: one space before them, none behind.
+        Some([b' ', first, .., last]) if *first > b' ' && *last > b' ' => Span::new(start + 1, end),
+        Some([b' ', digit]) if *digit > b' ' => Span::new(start + 1, end),
+        _ => trim_all(bytes, start, end),
     }
-    while let [rest @ .., last] = text
-        && is_lws(*last)
-    {
-        (text, end) = (rest, end - 1);
+}
+
+#[inline(never)]
+fn trim_all(bytes: &[u8], mut start: usize, mut end: usize) -> Span {
+    let line = &bytes[..end];
+    while line.get(start).is_some_and(|first| is_lws(*first)) {
+        start += 1;
+    }
+    while start < end && is_lws(line[end - 1]) {
+        end -= 1;
     }
     Span::new(start, end)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Method, find_call_id};
+    use super::super::find_call_id;
     use super::*;
 
     fn request(headers: &str) -> String {

@@ -2,7 +2,6 @@
 //! is removed or reordered, the body is untouched).
 
 use super::Span;
-use smallvec::SmallVec;
 
 /// Changes that one message can get without growing.
 const EDITS: usize = 16;
@@ -20,7 +19,7 @@ struct Edit {
 /// A list of changes to one message, kept and reused so that it allocates nothing in the long run.
 #[derive(Clone, Debug, Default)]
 pub struct Splice {
-    edits: SmallVec<[Edit; EDITS]>,
+    edits: Vec<Edit>,
     text: Vec<u8>,
 }
 
@@ -28,7 +27,7 @@ impl Splice {
     /// Room for the changes of one ordinary message.
     #[must_use]
     pub fn new() -> Self {
-        Self { edits: SmallVec::new(), text: Vec::with_capacity(TEXT) }
+        Self { edits: Vec::with_capacity(EDITS), text: Vec::with_capacity(TEXT) }
     }
 
     /// Forgets all changes.
@@ -61,6 +60,7 @@ impl Splice {
         self.replace_bytes(at, b"");
     }
 
+    #[inline]
     fn push(&mut self, at: Span, text_start: usize) {
         let edit = Edit { at, text: Span::new(text_start, self.text.len()) };
         // Changes mostly come in the order of their places.
@@ -83,14 +83,27 @@ impl Splice {
         for edit in &self.edits {
             let (start, stop) = (edit.at.start as usize, edit.at.end as usize);
             if start > done {
-                out.extend_from_slice(&message[done..start.min(end)]);
+                append(message, Span::new(done, start.min(end)), out);
             }
-            out.extend_from_slice(edit.text.of(&self.text));
+            append(&self.text, edit.text, out);
             done = done.max(stop);
         }
         if done < end {
             out.extend_from_slice(&message[done..end]);
         }
+    }
+}
+
+/// Appends the part `part` of `bytes`. Most parts are a few bytes long, and quicker copied with what is behind them than one by one.
+#[inline]
+fn append(bytes: &[u8], part: Span, out: &mut Vec<u8>) {
+    const SHORT: usize = 16;
+    match bytes.get(part.start as usize..).and_then(<[u8]>::first_chunk::<SHORT>) {
+        Some(chunk) if part.len() <= SHORT => {
+            out.extend_from_slice(chunk);
+            out.truncate(out.len() - (SHORT - part.len()));
+        }
+        _ => out.extend_from_slice(part.of(bytes)),
     }
 }
 

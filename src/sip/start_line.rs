@@ -1,9 +1,9 @@
 //! The first line of a message: a request line (RFC 3261 §7.1) or a status line (§7.2).
 
-use super::cursor::{is_token, is_uri};
-use super::scan::Scanner;
+use super::masks::{find_byte, uri_end};
+use super::scan::{Scanner, is_method};
 use super::{Defect, Method, Span, Start, Status};
-use memchr::{memchr, memrchr};
+use memchr::memrchr;
 
 impl Scanner<'_, '_> {
     pub(super) fn start_line(&mut self, start: usize, end: usize) -> Result<(), Defect> {
@@ -12,22 +12,22 @@ impl Scanner<'_, '_> {
             return self.status_line(line);
         }
         // RFC 3261 §7.1: Method SP Request-URI SP SIP-Version; what ends in no version at all is not SIP.
-        let version = memrchr(b'/', line).filter(|slash| *slash >= 4).ok_or(Defect::NotSip)?;
-        if !line[version - 3..version].eq_ignore_ascii_case(b"SIP") {
-            return Err(Defect::NotSip);
-        }
-        let first = memchr(b' ', line).unwrap_or(0);
+        let version = version_slash(line).ok_or(Defect::NotSip)?;
+        let first = match find_byte(self.bytes, start, end, b' ') - start {
+            none if none == line.len() => 0,
+            first => first,
+        };
         self.head.method = Span::new(start, start + first);
         self.head.start = Start::Request(Method::of(&line[..first]));
-        self.check(first > 0 && line[..first].iter().all(|b| is_token(*b)), Defect::StartLine);
+        self.check(is_method(&line[..first]), Defect::StartLine);
         let last = version - 4;
         if line[last] != b' ' || last <= first {
             self.fault(Defect::StartLine);
             return Ok(());
         }
         self.head.uri = Span::new(start + first + 1, start + last);
-        let uri = &line[first + 1..last];
-        let clean = !uri.is_empty() && uri.iter().all(|b| is_uri(*b));
+        let Span { start: uri, end } = self.head.uri;
+        let clean = uri < end && uri_end(self.bytes, uri as usize, end as usize) == end as usize;
         self.check(clean, Defect::StartLine);
         match &line[version + 1..] {
             b"2.0" => {}
@@ -50,4 +50,14 @@ impl Scanner<'_, '_> {
         self.check(version.eq_ignore_ascii_case(b"SIP/2.0"), Defect::Version);
         Ok(())
     }
+}
+
+/// The slash in the SIP-Version that ends the line; `None` when it ends in none.
+#[inline]
+fn version_slash(line: &[u8]) -> Option<usize> {
+    if line.ends_with(b" SIP/2.0") {
+        return Some(line.len() - 4);
+    }
+    let slash = memrchr(b'/', line).filter(|slash| *slash >= 4)?;
+    line[slash - 3..slash].eq_ignore_ascii_case(b"SIP").then_some(slash)
 }

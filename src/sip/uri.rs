@@ -2,7 +2,7 @@
 
 use super::Span;
 use super::cursor::{Cursor, Param};
-use memchr::memchr;
+use super::masks::find_byte;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The scheme of a URI.
@@ -40,6 +40,9 @@ impl Uri {
     #[must_use]
     pub fn parse(bytes: &[u8], span: Span) -> Option<Self> {
         let text = span.of(bytes);
+        if text.starts_with(b"sip:") {
+            return Self::sip(bytes, Scheme::Sip, Span { start: span.start + 4, end: span.end });
+        }
         let colon = text.iter().position(|byte| *byte == b':')?;
         let scheme = scheme(&text[..colon])?;
         let start = span.start as usize + colon + 1;
@@ -58,20 +61,19 @@ impl Uri {
     fn sip(bytes: &[u8], scheme: Scheme, span: Span) -> Option<Self> {
         let mut cursor = Cursor::new(bytes, span);
         // RFC 3261 §25.1: `@` stands in no other part than between user and host; user may hold `;`, `?`, `/`.
-        let user = match memchr(b'@', span.of(bytes)) {
-            Some(at) => {
-                let user = Cursor::new(bytes, Span::new(cursor.at, cursor.at + at)).until(|b| b == b':');
-                cursor.at += at + 1;
-                user
-            }
-            None => Span::default(),
-        };
+        let (mut user, first) = (Span::default(), cursor.find_either(*b"@?"));
+        let at = if bytes.get(first) == Some(&b'?') { cursor.find(b'@') } else { first };
+        let has_user = at < cursor.end;
+        if has_user {
+            user = Span::new(cursor.at, find_byte(bytes, cursor.at, at, b':'));
+            cursor.at = at + 1;
+        }
         let host = cursor.host().ok()?;
         let port = cursor.port().ok()?;
-        let behind = Span::new(cursor.at, cursor.end);
-        let length = memchr(b'?', behind.of(bytes)).unwrap_or(behind.len());
-        cursor.at += length;
-        let params = Span::new(cursor.at - length, cursor.at);
+        // Without user the first question mark is known.
+        let question = if has_user || cursor.at > first { cursor.find(b'?') } else { first };
+        let params = Span::new(cursor.at, question);
+        cursor.at = question;
         if !params.is_empty() && bytes[params.start as usize] != b';' {
             return None;
         }
@@ -105,11 +107,17 @@ impl Uri {
     /// obeyed (RFC 3263 §4.1); such a URI goes nowhere.
     #[must_use]
     pub fn address(&self, bytes: &[u8]) -> Option<SocketAddr> {
-        let transport = self.param(bytes, b"transport").map(|span| span.of(bytes));
-        if self.scheme == Scheme::Sips || transport.is_some_and(|transport| !transport.eq_ignore_ascii_case(b"udp")) {
+        if self.scheme == Scheme::Sips {
             return None;
         }
-        let host = self.param(bytes, b"maddr").filter(|span| !span.is_empty()).unwrap_or(self.host);
+        let mut host = self.host;
+        if !self.params.is_empty() {
+            let transport = self.param(bytes, b"transport").map(|span| span.of(bytes));
+            if transport.is_some_and(|transport| !transport.eq_ignore_ascii_case(b"udp")) {
+                return None;
+            }
+            host = self.param(bytes, b"maddr").filter(|span| !span.is_empty()).unwrap_or(host);
+        }
         Some(SocketAddr::new(host_address(host.of(bytes))?, self.port.unwrap_or(5060)))
     }
 }
@@ -146,23 +154,32 @@ fn ipv6(text: &[u8]) -> Option<IpAddr> {
 }
 
 fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
-    let mut octets = [0u8; 4];
-    let (mut index, mut value, mut digits) = (0, 0u16, 0);
-    for byte in text {
-        match byte {
-            b'0'..=b'9' if digits < 3 => {
-                value = value * 10 + u16::from(byte - b'0');
-                digits += 1;
-            }
-            b'.' if digits > 0 && index < 3 => {
-                octets[index] = u8::try_from(value).ok()?;
-                (index, value, digits) = (index + 1, 0, 0);
-            }
+    let (mut octets, mut rest) = ([0u8; 4], text);
+    for (index, octet) in octets.iter_mut().enumerate() {
+        let (value, behind) = octet_of(rest)?;
+        *octet = value;
+        rest = match behind {
+            [b'.', behind @ ..] if index < 3 => behind,
+            [] if index == 3 => behind,
             _ => return None,
-        }
+        };
     }
-    octets[3] = u8::try_from(value).ok()?;
-    (index == 3 && digits > 0).then(|| Ipv4Addr::from(octets))
+    Some(Ipv4Addr::from(octets))
+}
+
+/// One to three digits, below 256, and what is behind them.
+#[inline]
+fn octet_of(text: &[u8]) -> Option<(u8, &[u8])> {
+    let digit = |byte: u8| u16::from(byte.wrapping_sub(b'0'));
+    let (value, behind) = match text {
+        [a @ b'0'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', behind @ ..] => {
+            (digit(*a) * 100 + digit(*b) * 10 + digit(*c), behind)
+        }
+        [a @ b'0'..=b'9', b @ b'0'..=b'9', behind @ ..] => (digit(*a) * 10 + digit(*b), behind),
+        [a @ b'0'..=b'9', behind @ ..] => (digit(*a), behind),
+        _ => return None,
+    };
+    u8::try_from(value).ok().map(|value| (value, behind))
 }
 
 #[cfg(test)]

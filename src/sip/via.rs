@@ -64,6 +64,18 @@ impl Via {
 
     fn take(&mut self, bytes: &[u8], name: Span, value: Option<Span>) -> Option<()> {
         let spelled = name.of(bytes);
+        match spelled {
+            // As nearly everybody spells them.
+            b"branch" => self.branch = value?,
+            b"rport" => self.rport = rport(bytes, name, value)?,
+            b"received" => self.received = value?,
+            _ => self.take_other(bytes, name, value)?,
+        }
+        Some(())
+    }
+
+    fn take_other(&mut self, bytes: &[u8], name: Span, value: Option<Span>) -> Option<()> {
+        let spelled = name.of(bytes);
         match spelled.len() {
             6 if spelled.eq_ignore_ascii_case(b"branch") => self.branch = value?,
             8 if spelled.eq_ignore_ascii_case(b"received") => self.received = value?,

@@ -14,19 +14,18 @@ pub fn push_number(number: u32, out: &mut Vec<u8>) {
 }
 
 /// Writes a decimal number at the start of `text`, which must have 10 bytes or enough for it; its length.
-pub fn put_number(mut number: u32, text: &mut [u8]) -> usize {
-    let mut digits = [0; 10];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
+#[inline]
+pub fn put_number(number: u32, text: &mut [u8]) -> usize {
+    let (mut left, mut length) = (number / 10, 1);
+    while left > 0 {
+        (left, length) = (left / 10, length + 1);
     }
-    let length = (digits.len() - at).min(text.len());
-    text[..length].copy_from_slice(&digits[at..at + length]);
+    let length = length.min(text.len());
+    left = number;
+    for place in text[..length].iter_mut().rev() {
+        *place = b'0' + (left % 10) as u8;
+        left /= 10;
+    }
     length
 }
 
@@ -34,11 +33,11 @@ pub fn put_number(mut number: u32, text: &mut [u8]) -> usize {
 pub fn put_ip(address: IpAddr, text: &mut [u8]) -> usize {
     match address {
         IpAddr::V4(address) => {
-            let (mut dotted, mut at) = ([b'.'; 16], 0);
+            let Some(text) = text.first_chunk_mut() else { return 0 };
+            let mut at = 0;
             for octet in address.octets() {
-                at = put_octet(octet, &mut dotted, at) + 1;
+                at = put_octet(octet, text, at);
             }
-            text[..at - 1].copy_from_slice(&dotted[..at - 1]);
             at - 1
         }
         IpAddr::V6(address) => {
@@ -51,19 +50,33 @@ pub fn put_ip(address: IpAddr, text: &mut [u8]) -> usize {
     }
 }
 
-/// Writes `octet` at `at`; where it ends.
+/// Each octet with a dot behind it, and how long that is.
+static OCTETS: [([u8; 4], u8); 256] = octets();
+
+const fn octets() -> [([u8; 4], u8); 256] {
+    let mut table = [([0; 4], 0); 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let (hundreds, tens, ones) =
+            (b'0' + (octet / 100) as u8, b'0' + (octet / 10 % 10) as u8, b'0' + (octet % 10) as u8);
+        table[octet] = match octet {
+            0..10 => ([ones, b'.', 0, 0], 2),
+            10..100 => ([tens, ones, b'.', 0], 3),
+            _ => ([hundreds, tens, ones, b'.'], 4),
+        };
+        octet += 1;
+    }
+    table
+}
+
+/// Writes `octet` and a dot at `at`; where they end.
 #[inline]
-fn put_octet(octet: u8, text: &mut [u8; 16], mut at: usize) -> usize {
-    if octet >= 100 {
-        text[at & 15] = b'0' + octet / 100;
-        at += 1;
+fn put_octet(octet: u8, text: &mut [u8; 17], at: usize) -> usize {
+    let (digits, length) = OCTETS[usize::from(octet)];
+    if let Some(place) = text.get_mut(at..at + 4) {
+        place.copy_from_slice(&digits);
     }
-    if octet >= 10 {
-        text[at & 15] = b'0' + octet / 10 % 10;
-        at += 1;
-    }
-    text[at & 15] = b'0' + octet % 10;
-    at + 1
+    at + usize::from(length)
 }
 
 #[cfg(test)]
