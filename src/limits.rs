@@ -61,6 +61,13 @@ pub const KEEPALIVES_UNANSWERED_MAX: usize = 65_536;
 /// Bytes of stored messages of one shard, by default; beyond it: 503 to new requests. An answered call keeps some 600 for 64*T1.
 pub const STORED_BYTES_DEFAULT: usize = 1 << 31;
 
+/// Bytes of stored messages that memory is made ready for with each transaction of `transactions_ready`: an ended call keeps one
+/// answer of some 500 bytes, a ringing one two requests.
+pub const STORED_BYTES_PER_TRANSACTION: usize = 512;
+
+/// Server transactions of one shard that memory is made ready for before the first call comes, by default: some 20 MiB.
+pub const TRANSACTIONS_READY_DEFAULT: usize = 16_384;
+
 /// Bytes that one turn's outbox holds before the shard must send it.
 pub const OUTBOX_BYTES: usize = 1 << 20;
 

@@ -4,6 +4,9 @@
 
 #[path = "../callgrind.rs"]
 mod callgrind;
+#[path = "../../src/proxy/memory.rs"]
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "the tables use all of it")]
+mod memory;
 #[path = "../../src/time.rs"]
 #[allow(dead_code, unused_imports, reason = "the wheel needs a part of it")]
 mod time;

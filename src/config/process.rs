@@ -35,6 +35,7 @@ pub(super) fn settings(root: &mut Section<'_>) -> Settings {
         listen: listen(root),
         aliases: root.item("aliases").map(|item| aliases(&item)).unwrap_or_default(),
         transactions_max: root.number("transactions_max", 1..=SLOTS_MAX, default.transactions_max),
+        transactions_ready: root.number("transactions_ready", 0..=SLOTS_MAX, default.transactions_ready),
         dialogs_max: root.number("dialogs_max", 1..=SLOTS_MAX, default.dialogs_max),
         // Less than two datagrams could not hold one transaction with its answer.
         stored_bytes_max: root.number("stored_bytes_max", 131_072..=1 << 40, default.stored_bytes_max),

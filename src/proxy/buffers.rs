@@ -1,75 +1,166 @@
 //! Memory for stored messages: what a transaction keeps to send again.
 //!
 //! Policy:
-//! - A message lies in the smallest of eight classes that holds it, 512 bytes to 64 KiB.
-//! - What is in use and what waits for reuse together never pass `bytes_max`: before memory of one class is allocated,
-//!   idle memory of the others goes back to the system if need be. With a steady mix of sizes nothing is allocated.
-//! - A [`Buffer`] does not know its pool; its owner must [`Buffers::give`] it back. One that is dropped instead frees
-//!   its memory, yet stays counted: `in_use_bytes` does not return to zero, and that is how the fault shows.
+//! - A message lies in the smallest of twelve classes that holds it, 256 bytes to 64 KiB.
+//! - Memory comes in blocks of 2 MiB, each of 32 spans; a span is cut into buffers of one class. One that is empty again may
+//!   become another class's, so with any mix of sizes nothing is allocated once there are as many spans as it needs.
+//! - What is in use never passes `bytes_max`. Spans that hold only little can need more: an eighth, and one for each class; beyond
+//!   that a message is refused as well.
+//! - A [`Buffer`] does not know its pool; its owner must [`Buffers::give`] it back. One that is dropped instead stays counted:
+//!   `in_use_bytes` does not return to zero, and that is how the fault shows.
 //!
-//! Invariant: `in_use_bytes + idle_bytes <= bytes_max`.
+//! Invariants:
+//! - A slot of a span is idle if and only if its bit is set; a [`Buffer`] is the only one that may touch the bytes of its slot.
+//! - In the list of a class are exactly its spans that have an idle slot; a span without a message is in `empty`, and in no list.
 
+use super::memory::{Prepare, as_it_comes};
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::fmt;
 use std::ops::Deref;
+use std::ptr::NonNull;
 
 /// Sizes of the classes in bytes, ascending. The last holds any UDP payload.
-pub(crate) const CLASS_BYTES: [usize; 8] = [512, 768, 1024, 1536, 2048, 4096, 16_384, 65_536];
+pub(crate) const CLASS_BYTES: [usize; 12] = [256, 384, 512, 640, 768, 1024, 1280, 1536, 2048, 4096, 16_384, SPAN_BYTES];
 
-/// A stored message: its bytes, in memory of one class.
+const SPAN_BYTES: usize = 65_536;
+const SPANS_PER_BLOCK: usize = 32;
+/// A block is as large as a huge page and lies like one.
+const BLOCK: Layout = match Layout::from_size_align(SPAN_BYTES * SPANS_PER_BLOCK, SPAN_BYTES * SPANS_PER_BLOCK) {
+    Ok(layout) => layout,
+    Err(_) => panic!("a power of two"),
+};
+const WORDS: usize = SPAN_BYTES / CLASS_BYTES[0] / 64;
+/// Ends a list of spans.
+const NONE: u32 = u32::MAX;
+
+/// A stored message: its bytes, in one slot of a span.
 pub(crate) struct Buffer {
-    memory: Box<[u8]>,
-    len: u32,
+    start: NonNull<u8>,
+    span: u32,
+    len: u16,
+    slot: u8,
 }
+
+// SAFETY: nobody else touches the bytes of its slot, and it may do so in any thread.
+unsafe impl Send for Buffer {}
 
 impl Deref for Buffer {
     type Target = [u8];
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        &self.memory[..self.len as usize]
+        // SAFETY: `fill` has written these bytes, and only who has the buffer mutably writes there again. Buffers are in the tables
+        // of the shard that has their pool, or on the stack below it: blocks live as long.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len.into()) }
     }
 }
 
 impl fmt::Debug for Buffer {
     /// Sizes only: messages carry people's numbers and do not belong in a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Buffer({} of {} bytes)", self.len, self.memory.len())
+        write!(f, "Buffer({} bytes)", self.len)
     }
+}
+
+/// A block of spans.
+#[derive(Debug)]
+struct Block(NonNull<u8>);
+
+// SAFETY: it only owns memory.
+unsafe impl Send for Block {}
+
+impl Block {
+    fn new() -> Self {
+        // SAFETY: the layout is not empty.
+        let start = unsafe { alloc(BLOCK) };
+        NonNull::new(start).map_or_else(|| handle_alloc_error(BLOCK), Self)
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        // SAFETY: it was allocated with this layout, and the pool that goes takes the buffers in it along.
+        unsafe { dealloc(self.0.as_ptr(), BLOCK) };
+    }
+}
+
+/// What is known of a span.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    /// One bit for each slot, set while that is idle.
+    idle: [u64; WORDS],
+    class: u8,
+    in_use: u16,
+    /// Neighbours in the list of its class.
+    next: u32,
+    prev: u32,
 }
 
 /// A bounded pool of [`Buffer`]s.
 #[derive(Debug)]
 pub(crate) struct Buffers {
-    idle: [Vec<Box<[u8]>>; CLASS_BYTES.len()],
-    idle_bytes: usize,
+    blocks: Vec<Block>,
+    spans: Vec<Span>,
+    /// Spans without a message; the last one is the next that is used.
+    empty: Vec<u32>,
+    /// The first span of each class that has an idle slot.
+    first: [u32; CLASS_BYTES.len()],
     in_use_bytes: usize,
     bytes_max: usize,
+    spans_max: usize,
+    prepare: Prepare,
 }
 
 impl Buffers {
     /// An empty pool that holds at most `bytes_max` bytes, counted in whole classes. Allocates nothing yet.
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { idle: Default::default(), idle_bytes: 0, in_use_bytes: 0, bytes_max }
+        let spans_max = (bytes_max / SPAN_BYTES).saturating_add(bytes_max / SPAN_BYTES / 8 + CLASS_BYTES.len());
+        let first = [NONE; CLASS_BYTES.len()];
+        let (blocks, spans, empty) = (Vec::new(), Vec::new(), Vec::new());
+        Self { blocks, spans, empty, first, in_use_bytes: 0, bytes_max, spans_max, prepare: as_it_comes }
     }
 
-    /// Copies `bytes` into a buffer. None when the pool is full or `bytes` is longer than the largest class; the caller
-    /// counts it.
+    /// The same, whose memory is shown to `prepare`.
+    pub(crate) fn prepared_by(self, prepare: Prepare) -> Self {
+        Self { prepare, ..self }
+    }
+
+    /// Allocates blocks for `bytes` bytes, no more than the bound, and shows them to `touch`.
+    pub(crate) fn make_room(&mut self, bytes: usize, touch: Prepare) {
+        while self.spans.len() * SPAN_BYTES < bytes && self.add_block().is_some() {
+            self.blocks.last().into_iter().for_each(|block| touch(block.0.as_ptr(), BLOCK.size()));
+        }
+    }
+
+    /// Copies `bytes` into a buffer. None when the pool is full or `bytes` is longer than any datagram; the caller counts it.
     pub(crate) fn store(&mut self, bytes: &[u8]) -> Option<Buffer> {
         let class = class_of(bytes.len())?;
         if CLASS_BYTES[class] > self.bytes_max.saturating_sub(self.in_use_bytes) {
             return None;
         }
-        Some(self.fill(class, bytes))
+        self.fill(class, bytes)
     }
 
     /// Takes a buffer of this pool back for reuse.
     pub(crate) fn give(&mut self, buffer: Buffer) {
-        let size = buffer.memory.len();
-        debug_assert!(size <= self.in_use_bytes, "a buffer of another pool");
-        self.in_use_bytes = self.in_use_bytes.saturating_sub(size);
-        if let Some(class) = class_of(size) {
-            self.idle_bytes += size;
-            self.idle[class].push(buffer.memory);
+        let Buffer { span: number, slot, .. } = buffer;
+        let Some(span) = self.spans.get_mut(number as usize) else { return };
+        let (word, bit, class) = (usize::from(slot) / 64, 1 << (slot % 64), usize::from(span.class));
+        debug_assert!(span.idle[word] & bit == 0, "a buffer of another pool");
+        let was_full = usize::from(span.in_use) == slots(class);
+        span.idle[word] |= bit;
+        span.in_use -= 1;
+        let is_empty = span.in_use == 0;
+        self.in_use_bytes -= CLASS_BYTES[class];
+        match (was_full, is_empty) {
+            // A class of one slot.
+            (true, true) => self.empty.push(number),
+            (false, true) => {
+                self.unlink(number);
+                self.empty.push(number);
+            }
+            (true, false) => self.link(number),
+            (false, false) => {}
         }
     }
 
@@ -79,17 +170,21 @@ impl Buffers {
         let Some(class) = class_of(bytes.len()) else {
             return Err(old);
         };
-        if CLASS_BYTES[class] == old.memory.len() {
+        let old_bytes = self.class_bytes(&old);
+        if CLASS_BYTES[class] == old_bytes {
             old.overwrite(bytes);
             return Ok(old);
         }
-        let others_bytes = self.in_use_bytes.saturating_sub(old.memory.len());
-        if CLASS_BYTES[class] > self.bytes_max.saturating_sub(others_bytes) {
+        if CLASS_BYTES[class] > self.bytes_max.saturating_sub(self.in_use_bytes - old_bytes) {
             return Err(old);
         }
-        // Given back first, so that its memory may make room for the new.
-        self.give(old);
-        Ok(self.fill(class, bytes))
+        match self.fill(class, bytes) {
+            Some(new) => {
+                self.give(old);
+                Ok(new)
+            }
+            None => Err(old),
+        }
     }
 
     /// Bytes of all buffers that were stored and not given back, counted in whole classes.
@@ -97,215 +192,131 @@ impl Buffers {
         self.in_use_bytes
     }
 
-    /// Bytes kept for reuse, counted in whole classes.
-    #[cfg(test)]
-    pub(crate) fn idle_bytes(&self) -> usize {
-        self.idle_bytes
+    fn class_bytes(&self, buffer: &Buffer) -> usize {
+        self.spans.get(buffer.span as usize).map_or(0, |span| CLASS_BYTES[usize::from(span.class)])
     }
 
-    /// A buffer of this class with these bytes; the caller has checked that there is room.
-    fn fill(&mut self, class: usize, bytes: &[u8]) -> Buffer {
-        let memory = self.take(class);
-        self.in_use_bytes += memory.len();
-        let mut buffer = Buffer { memory, len: 0 };
-        buffer.overwrite(bytes);
-        buffer
-    }
-
-    fn take(&mut self, class: usize) -> Box<[u8]> {
-        let size = CLASS_BYTES[class];
-        if let Some(memory) = self.idle[class].pop() {
-            self.idle_bytes -= size;
-            return memory;
+    /// A buffer of this class with these bytes; the caller has checked that they are within the bound. None without a span for it.
+    #[inline]
+    fn fill(&mut self, class: usize, bytes: &[u8]) -> Option<Buffer> {
+        if self.first[class] == NONE {
+            self.begin_span(class)?;
         }
-        self.release_idle(self.bytes_max.saturating_sub(self.in_use_bytes + size));
-        vec![0; size].into_boxed_slice()
+        let number = self.first[class];
+        let span = self.spans.get_mut(number as usize)?;
+        let word = span.idle.iter().position(|word| *word != 0)?;
+        let slot = word * 64 + span.idle[word].trailing_zeros() as usize;
+        span.idle[word] &= span.idle[word] - 1;
+        span.in_use += 1;
+        if usize::from(span.in_use) == slots(class) {
+            self.unlink(number);
+        }
+        self.in_use_bytes += CLASS_BYTES[class];
+        let block = self.blocks.get(number as usize / SPANS_PER_BLOCK)?;
+        let offset = number as usize % SPANS_PER_BLOCK * SPAN_BYTES + slot * CLASS_BYTES[class];
+        // SAFETY: the span is one of this block, and the slot one of those that lie within the span.
+        let start = unsafe { block.0.add(offset) };
+        let mut buffer = Buffer { start, span: number, len: 0, slot: slot as u8 };
+        buffer.overwrite(bytes);
+        Some(buffer)
     }
 
-    /// Gives idle memory back to the system, largest first, until no more than `keep_bytes` are idle.
-    fn release_idle(&mut self, keep_bytes: usize) {
-        for (idle, size) in self.idle.iter_mut().zip(CLASS_BYTES).rev() {
-            while self.idle_bytes > keep_bytes && idle.pop().is_some() {
-                self.idle_bytes -= size;
-            }
+    /// Puts an empty span into the list of a class that has none. None when there is none left.
+    #[cold]
+    fn begin_span(&mut self, class: usize) -> Option<()> {
+        if self.empty.is_empty() {
+            self.add_block()?;
+        }
+        let number = self.empty.pop()?;
+        let count = slots(class);
+        let span = self.spans.get_mut(number as usize)?;
+        (span.class, span.in_use, span.idle) = (class as u8, 0, [0; WORDS]);
+        for (at, word) in span.idle.iter_mut().enumerate() {
+            let rest = count.saturating_sub(at * 64);
+            *word = if rest >= 64 { u64::MAX } else { (1 << rest) - 1 };
+        }
+        self.link(number);
+        Some(())
+    }
+
+    /// A block more, or as much of it as the bound allows. None at the bound.
+    fn add_block(&mut self) -> Option<()> {
+        let (from, to) = (self.spans.len(), self.spans_max.min(self.spans.len() + SPANS_PER_BLOCK));
+        if from == to {
+            return None;
+        }
+        let block = Block::new();
+        (self.prepare)(block.0.as_ptr(), BLOCK.size());
+        self.blocks.push(block);
+        self.spans.resize(to, Span { idle: [0; WORDS], class: 0, in_use: 0, next: NONE, prev: NONE });
+        self.empty.extend((from as u32..to as u32).rev());
+        // Room for all of them now, so that none is made when one comes back.
+        self.empty.reserve_exact(to - self.empty.len());
+        Some(())
+    }
+
+    /// Puts a span at the head of the list of its class.
+    fn link(&mut self, number: u32) {
+        let class = usize::from(self.spans[number as usize].class);
+        let next = std::mem::replace(&mut self.first[class], number);
+        (self.spans[number as usize].next, self.spans[number as usize].prev) = (next, NONE);
+        if let Some(next) = self.spans.get_mut(next as usize) {
+            next.prev = number;
+        }
+    }
+
+    /// Takes a span out of the list of its class.
+    fn unlink(&mut self, number: u32) {
+        let Span { class, next, prev, .. } = self.spans[number as usize];
+        match self.spans.get_mut(prev as usize) {
+            Some(prev) => prev.next = next,
+            None => self.first[usize::from(class)] = next,
+        }
+        if let Some(next) = self.spans.get_mut(next as usize) {
+            next.prev = prev;
         }
     }
 }
 
 impl Buffer {
+    /// Writes `bytes`, which are of the class of its slot, into it.
+    #[inline]
     fn overwrite(&mut self, bytes: &[u8]) {
-        self.memory[..bytes.len()].copy_from_slice(bytes);
-        self.len = bytes.len() as u32;
+        // SAFETY: the slot is as long as its class, which holds them; it is ours alone, and `bytes` are not in it.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.start.as_ptr(), bytes.len()) };
+        self.len = bytes.len() as u16;
     }
 }
+
+/// How many buffers of a class lie in a span.
+const fn slots(class: usize) -> usize {
+    SPAN_BYTES / CLASS_BYTES[class]
+}
+
+/// The class of messages up to 2,048 bytes, nearly all, by their length in units of 128 bytes, rounded up.
+const CLASS_OF_UNITS: [u8; 17] = {
+    let mut classes = [0; 17];
+    let (mut units, mut class) = (0, 0);
+    while units < classes.len() {
+        while CLASS_BYTES[class] < units * 128 {
+            class += 1;
+        }
+        classes[units] = class as u8;
+        units += 1;
+    }
+    classes
+};
 
 /// The smallest class that holds `len` bytes.
 #[inline]
 fn class_of(len: usize) -> Option<usize> {
-    CLASS_BYTES.iter().position(|size| len <= *size)
+    match CLASS_OF_UNITS.get(len.div_ceil(128)) {
+        Some(class) => Some((*class).into()),
+        None if len > u16::MAX.into() => None,
+        None => CLASS_BYTES.iter().position(|size| len <= *size),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::collection::vec;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn a_buffer_takes_at_most_24_bytes() {
-        assert!(size_of::<Buffer>() <= 24 && size_of::<Option<Buffer>>() <= 24);
-    }
-
-    #[test]
-    fn a_message_lies_in_the_smallest_class_that_holds_it() {
-        for (len, class) in [
-            (0, 512),
-            (512, 512),
-            (513, 768),
-            (769, 1024),
-            (1025, 1536),
-            (1537, 2048),
-            (4097, 16_384),
-            (65_536, 65_536),
-        ] {
-            let mut buffers = Buffers::new(1 << 20);
-            let message = vec![7; len];
-            assert_eq!(*buffers.store(&message).unwrap(), message[..]);
-            assert_eq!(buffers.in_use_bytes(), class);
-        }
-        assert!(Buffers::new(1 << 20).store(&[0; 65_537]).is_none());
-    }
-
-    #[test]
-    fn memory_given_back_is_used_again() {
-        let mut buffers = Buffers::new(4096);
-        let first = buffers.store(b"INVITE").unwrap();
-        let address = first.as_ptr();
-        buffers.give(first);
-        assert_eq!((buffers.in_use_bytes(), buffers.idle_bytes()), (0, 512));
-        let second = buffers.store(b"BYE").unwrap();
-        assert_eq!((second.as_ptr(), &*second), (address, &b"BYE"[..]));
-        assert_eq!((buffers.in_use_bytes(), buffers.idle_bytes()), (512, 0));
-    }
-
-    #[test]
-    fn a_full_pool_refuses_until_something_is_given_back() {
-        let mut buffers = Buffers::new(1024);
-        let first = buffers.store(b"a").unwrap();
-        let _second = buffers.store(b"b").unwrap();
-        assert!(buffers.store(b"c").is_none());
-        buffers.give(first);
-        assert!(buffers.store(b"c").is_some());
-    }
-
-    #[test]
-    fn idle_memory_of_one_class_makes_room_for_another() {
-        let mut buffers = Buffers::new(2048);
-        let small: Vec<_> = (0..4).map(|_| buffers.store(b"a").unwrap()).collect();
-        small.into_iter().for_each(|buffer| buffers.give(buffer));
-        assert_eq!(buffers.idle_bytes(), 2048);
-        let _large = buffers.store(&[1; 1000]).unwrap();
-        assert_eq!((buffers.in_use_bytes(), buffers.idle_bytes()), (1024, 1024));
-    }
-
-    #[test]
-    fn a_buffer_dropped_instead_of_given_back_stays_counted() {
-        let mut buffers = Buffers::new(1024);
-        drop(buffers.store(b"a").unwrap());
-        assert_eq!((buffers.in_use_bytes(), buffers.idle_bytes()), (512, 0));
-    }
-
-    #[test]
-    fn replacing_within_a_class_keeps_the_memory() {
-        let mut buffers = Buffers::new(512);
-        let ringing = buffers.store(b"180").unwrap();
-        let address = ringing.as_ptr();
-        let ok = buffers.replace(ringing, b"200 OK").unwrap();
-        assert_eq!((ok.as_ptr(), &*ok), (address, &b"200 OK"[..]));
-    }
-
-    #[test]
-    fn replacing_counts_the_old_bytes_as_free_and_keeps_the_old_on_failure() {
-        let mut buffers = Buffers::new(1024);
-        let old = buffers.store(b"180").unwrap();
-        let new = buffers.replace(old, &[2; 1000]).unwrap();
-        assert_eq!((new.len(), buffers.in_use_bytes(), buffers.idle_bytes()), (1000, 1024, 0));
-        let kept = buffers.replace(new, &[3; 1025]).unwrap_err();
-        assert_eq!(*kept, [2; 1000]);
-        let kept = buffers.replace(kept, &[3; 70_000]).unwrap_err();
-        assert_eq!(*kept, [2; 1000]);
-        assert_eq!(buffers.in_use_bytes(), 1024);
-    }
-
-    #[test]
-    fn the_debug_form_does_not_show_the_message() {
-        let buffer = Buffers::new(512).store(b"sip:alice").unwrap();
-        assert_eq!(format!("{buffer:?}"), "Buffer(9 of 512 bytes)");
-    }
-
-    #[derive(Clone, Debug)]
-    enum Op {
-        Store(u8, usize),
-        Give(usize),
-        Replace(usize, u8, usize),
-    }
-
-    fn op() -> impl Strategy<Value = Op> {
-        let len = || prop_oneof![0_usize..1100, 0_usize..5000, 0_usize..66_000];
-        prop_oneof![
-            (any::<u8>(), len()).prop_map(|(fill, len)| Op::Store(fill, len)),
-            any::<usize>().prop_map(Op::Give),
-            (any::<usize>(), any::<u8>(), len()).prop_map(|(which, fill, len)| Op::Replace(which, fill, len)),
-        ]
-    }
-
-    /// What a message of this length must take of the pool, written apart from the code.
-    fn model_bytes(len: usize) -> usize {
-        match len {
-            0..=512 => 512,
-            513..=768 | 1025..=1536 => len.next_power_of_two() / 4 * 3,
-            769..=4096 => len.next_power_of_two(),
-            4097..=16_384 => 16_384,
-            _ => 65_536,
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-        #[test]
-        fn any_history_keeps_every_message_and_the_bound(bytes_max in 0_usize..200_000, ops in vec(op(), 0..120)) {
-            let mut buffers = Buffers::new(bytes_max);
-            let mut stored: Vec<(Buffer, Vec<u8>)> = Vec::new();
-            let in_use = |stored: &[(Buffer, Vec<u8>)]| stored.iter().map(|(_, m)| model_bytes(m.len())).sum::<usize>();
-            for op in ops {
-                match op {
-                    Op::Store(fill, len) => {
-                        let message = vec![fill; len];
-                        let fits = len <= 65_536 && in_use(&stored) + model_bytes(len) <= bytes_max;
-                        let buffer = buffers.store(&message);
-                        prop_assert_eq!(buffer.is_some(), fits);
-                        stored.extend(buffer.map(|buffer| (buffer, message)));
-                    }
-                    Op::Give(which) if !stored.is_empty() => {
-                        buffers.give(stored.swap_remove(which % stored.len()).0);
-                    }
-                    Op::Replace(which, fill, len) if !stored.is_empty() => {
-                        let (old, before) = stored.swap_remove(which % stored.len());
-                        let fits = len <= 65_536 && in_use(&stored) + model_bytes(len) <= bytes_max;
-                        let after = vec![fill; len];
-                        let result = buffers.replace(old, &after);
-                        prop_assert_eq!(result.is_ok(), fits);
-                        stored.push(result.map_or_else(|old| (old, before), |new| (new, after)));
-                    }
-                    Op::Give(_) | Op::Replace(..) => {}
-                }
-                prop_assert_eq!(buffers.in_use_bytes(), in_use(&stored));
-                let idle: usize = buffers.idle.iter().flatten().map(|memory| memory.len()).sum();
-                prop_assert_eq!(buffers.idle_bytes(), idle);
-                prop_assert!(buffers.in_use_bytes() + idle <= bytes_max);
-                prop_assert!(stored.iter().all(|(buffer, message)| **buffer == message[..]));
-            }
-        }
-    }
-}
+#[path = "buffers/tests.rs"]
+mod tests;

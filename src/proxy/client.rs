@@ -126,6 +126,7 @@ impl Proxy {
         };
         Client {
             machine,
+            method,
             purpose: Purpose::Branch,
             server,
             address: hop.address,

@@ -12,6 +12,7 @@
 //! goes on leaves it the token.
 
 use super::deadlines::{Deadlines, NEVER, Owner};
+use super::memory::Prepare;
 use super::settings::DialogLifetimes;
 use super::slab::{Id, Slab};
 use super::timer::Wheel;
@@ -103,8 +104,13 @@ pub(crate) struct Dialogs {
 }
 
 impl Dialogs {
-    pub(crate) fn new(max: usize, first_generation: u32) -> Self {
-        Self { slots: Slab::with_capacity_max(max, first_generation), tokens: 0 }
+    pub(crate) fn new(max: usize, first_generation: u32, prepare: Prepare) -> Self {
+        Self { slots: Slab::with_capacity_max(max, first_generation).prepared_by(prepare), tokens: 0 }
+    }
+
+    /// See [`Slab::make_room`].
+    pub(crate) fn make_room(&mut self, count: usize, touch: Prepare) {
+        self.slots.make_room(count, touch);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -319,7 +325,7 @@ mod tests {
     }
 
     fn world() -> World {
-        let (mut dialogs, mut wheel) = (Dialogs::new(2, 1), Wheel::new(START, 8));
+        let (mut dialogs, mut wheel) = (Dialogs::new(2, 1, super::super::memory::as_it_comes), Wheel::new(START, 8));
         let id = dialogs.insert(7, START + Duration::from_secs(300), &mut wheel).unwrap();
         World { dialogs, wheel, states: States::new(), id }
     }

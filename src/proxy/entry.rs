@@ -10,7 +10,7 @@ use super::transaction::{
     Actions, ClientEvent, ServerEvent, invite_client, invite_server, non_invite_client, non_invite_server,
 };
 use crate::dispatcher::{DestinationId, LoadToken, SetId, Targets};
-use crate::sip::Status;
+use crate::sip::{Method, Status};
 use crate::time::Instant;
 use smallvec::SmallVec;
 use std::net::SocketAddr;
@@ -104,9 +104,13 @@ impl ClientMachine {
         )
     }
 
-    /// Whether it has a 2xx to an INVITE: what was sent is never sent again, acknowledged or cancelled (RFC 6026 §7.2).
-    pub(crate) const fn is_accepted(self) -> bool {
-        matches!(self, Self::Invite(invite_client::State::Accepted))
+    /// Whether it has a 2xx to an INVITE, or any final response to another request: what was sent is never sent again, acknowledged
+    /// or cancelled (RFC 6026 §7.2, RFC 3261 §17.1.2.2).
+    pub(crate) const fn is_settled(self) -> bool {
+        matches!(
+            self,
+            Self::Invite(invite_client::State::Accepted) | Self::NonInvite(non_invite_client::State::Completed)
+        )
     }
 
     /// Whether a provisional came and no final yet: what a CANCEL may be sent for (RFC 3261 §9.1).
@@ -222,6 +226,8 @@ pub(crate) enum Cancel {
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) machine: ClientMachine,
+    /// Of its request; what [`Method::Other`] is called only the request says.
+    pub(crate) method: Method,
     pub(crate) purpose: Purpose,
     /// The server transaction that it serves; nobody's when it is our own request.
     pub(crate) server: Id,

@@ -30,7 +30,9 @@ mod failover;
 mod fork;
 mod forward;
 mod hash_key;
+mod index;
 mod keepalive;
+pub(crate) mod memory;
 mod names;
 mod outbox;
 mod overload;
@@ -50,6 +52,7 @@ pub(crate) mod timer;
 pub(crate) mod transaction;
 
 pub use branch::PROBE_BRANCH;
+pub use memory::Prepare;
 pub use outbox::{Outbox, Transmit};
 pub use owner::{ShardId, owner_of};
 pub use settings::*;
@@ -65,9 +68,9 @@ use deadlines::Owner;
 use dialog::Dialogs;
 use ends::EndsTable;
 use entry::{Client, Server};
-use hashbrown::HashTable;
+use index::Index;
 use names::Names;
-use slab::{Id, Slab};
+use slab::Slab;
 use std::net::SocketAddr;
 use timer::Wheel;
 
@@ -103,7 +106,7 @@ pub struct Proxy {
     ends: EndsTable,
     /// Server transactions by the hash of what RFC 3261 §17.2.3 matches. The hash is keyed and 64 bits wide: two requests that
     /// share it are not to be expected in the life of a process, so it stands for the key itself.
-    index: HashTable<(u64, Id)>,
+    index: Index,
     wheel: Wheel<Owner>,
     buffers: Buffers,
     splice: Splice,
@@ -123,6 +126,12 @@ impl Proxy {
     /// differ from shard to shard and start to start.
     #[must_use]
     pub fn new(settings: Settings, shard: ShardId, seed: u64, now: Instant) -> Self {
+        Self::in_memory(settings, shard, seed, now, memory::as_it_comes)
+    }
+
+    /// The same; `prepare` is shown the memory of its tables and stored messages before anything lies there.
+    #[must_use]
+    pub fn in_memory(settings: Settings, shard: ShardId, seed: u64, now: Instant, prepare: Prepare) -> Self {
         let keys = Keys::new(seed ^ u64::from(shard.index).rotate_left(32));
         let first_generation = keys.hash(b"generation") as u32;
         let clients_max = settings.transactions_max * limits::BRANCHES_PER_TRANSACTION;
@@ -130,13 +139,13 @@ impl Proxy {
             names: Names::new(&settings),
             random: Random::new(keys.hash(b"random")),
             keys,
-            servers: Slab::with_capacity_max(settings.transactions_max, first_generation),
-            clients: Slab::with_capacity_max(clients_max, first_generation),
-            dialogs: Dialogs::new(settings.dialogs_max, first_generation),
+            servers: Slab::with_capacity_max(settings.transactions_max, first_generation).prepared_by(prepare),
+            clients: Slab::with_capacity_max(clients_max, first_generation).prepared_by(prepare),
+            dialogs: Dialogs::new(settings.dialogs_max, first_generation, prepare),
             ends: EndsTable::new(settings.dialogs_max, first_generation),
-            index: HashTable::new(),
-            wheel: Wheel::new(now, settings.transactions_max + clients_max + settings.dialogs_max),
-            buffers: Buffers::new(settings.stored_bytes_max),
+            index: Index::new(settings.transactions_max, prepare),
+            wheel: Wheel::new(now, settings.transactions_max + clients_max + settings.dialogs_max).prepared_by(prepare),
+            buffers: Buffers::new(settings.stored_bytes_max).prepared_by(prepare),
             splice: Splice::new(),
             scratch: Vec::with_capacity(limits::DATAGRAM_BYTES_MAX),
             unanswered: 0,
@@ -146,6 +155,19 @@ impl Proxy {
             defects: Defects::default(),
             settings,
         }
+    }
+
+    /// Makes room for `transactions` server transactions, within the bounds, with what calls have beside them, before the first one
+    /// comes: `touch` is shown where they will lie.
+    pub fn make_room(&mut self, transactions: usize, touch: Prepare) {
+        let transactions = transactions.min(self.settings.transactions_max);
+        self.servers.make_room(transactions, touch);
+        self.clients.make_room(transactions, touch);
+        // A call has two transactions, and as many branches; each has a timer.
+        self.dialogs.make_room(transactions / 2, touch);
+        self.wheel.make_room(transactions * 2 + transactions / 2, touch);
+        self.index.make_room(transactions, touch);
+        self.buffers.make_room(transactions * limits::STORED_BYTES_PER_TRANSACTION, touch);
     }
 
     /// A datagram of a call that this shard owns, or one whose Call-ID nobody can read.

@@ -97,7 +97,8 @@ impl Proxy {
     }
 
     pub(super) fn find_server(&self, key: u64) -> Option<Id> {
-        self.index.find(key, |(hash, _)| *hash == key).map(|(_, id)| *id)
+        let is_it = |slot: u32| self.servers.at(slot).is_some_and(|(_, server)| server.key == key);
+        self.servers.id_at(self.index.find(key, is_it)?)
     }
 
     fn retransmitted(&mut self, turn: &mut Turn<'_>, id: Id) {

@@ -6,7 +6,7 @@ use super::server::give;
 use super::slab::Id;
 use super::transaction::{Actions, ClientEvent};
 use super::{Proxy, Turn};
-use crate::sip::{Message, Span, Status, Via, fields_in, header_is};
+use crate::sip::{Message, Method, Span, Status, Via, fields_in, header_is};
 use memchr::memchr2_iter;
 use std::net::SocketAddr;
 
@@ -53,8 +53,8 @@ impl Proxy {
         let method = message.text(message.head.cseq_method);
         let is_for = |id: Id| {
             let Some(client) = self.clients.get(id) else { return false };
-            if client.machine.is_invite() {
-                return method == b"INVITE";
+            if client.method != Method::Other {
+                return method == client.method.name().as_bytes();
             }
             let sent = client.sent.as_deref().and_then(|sent| sent.strip_prefix(method));
             sent.is_some_and(|rest| rest.starts_with(b" "))
@@ -94,10 +94,13 @@ impl Proxy {
         self.settle_client(turn, id);
     }
 
-    /// After a 2xx to an INVITE nobody asks for what was sent but who learns the ends of further legs from it.
+    /// What was sent and never will be again is forgotten. Some ask for it all the same: who learns the ends of further legs from an
+    /// INVITE, and for the name of a method that only the request says.
     fn forget_sent(&mut self, id: Id) {
         let keeps_alive = self.keeps_alive();
-        if let Some(client) = self.clients.get_mut(id).filter(|client| client.machine.is_accepted() && !keeps_alive) {
+        let Some(client) = self.clients.get_mut(id).filter(|client| client.machine.is_settled()) else { return };
+        let is_asked_for = if client.machine.is_invite() { keeps_alive } else { client.method == Method::Other };
+        if !is_asked_for {
             give(&mut self.buffers, client.sent.take());
         }
     }

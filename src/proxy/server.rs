@@ -56,7 +56,7 @@ impl Proxy {
             context: ResponseContext::default(),
         };
         let id = self.servers.insert(server)?;
-        self.index.insert_unique(key, (key, id), |(hash, _)| *hash);
+        self.index.insert(key, id.index);
         self.unanswered += 1;
         self.stats.transactions_created += 1;
         self.settle_server(turn, id);
@@ -199,9 +199,7 @@ impl Proxy {
     pub(super) fn remove_server(&mut self, turn: &Turn<'_>, id: Id) {
         let Some(mut server) = self.servers.remove(id) else { return };
         self.unanswered -= usize::from(server.machine.is_unanswered());
-        if let Ok(entry) = self.index.find_entry(server.key, |(_, other)| *other == id) {
-            entry.remove();
-        }
+        self.index.remove(server.key, id.index);
         server.deadlines.cancel(&mut self.wheel);
         let context = &mut server.context;
         let best = context.best.take().map(|(_, buffer)| buffer);

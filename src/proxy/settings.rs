@@ -152,6 +152,8 @@ pub struct Settings {
     pub server: String,
     /// Server transactions per shard.
     pub transactions_max: usize,
+    /// Server transactions per shard that memory is made ready for at the start.
+    pub transactions_ready: usize,
     /// Dialogs per shard.
     pub dialogs_max: usize,
     /// Bytes of stored messages per shard.
@@ -170,6 +172,7 @@ impl Default for Settings {
             preloaded_route: PreloadedRoute::default(),
             server: String::from("siplane"),
             transactions_max: limits::TRANSACTIONS_DEFAULT,
+            transactions_ready: limits::TRANSACTIONS_READY_DEFAULT,
             dialogs_max: limits::DIALOGS_DEFAULT,
             stored_bytes_max: limits::STORED_BYTES_DEFAULT,
         }

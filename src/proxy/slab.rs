@@ -5,9 +5,12 @@
 //!   Record-Route cookie) and come back late: an id whose value is gone finds nothing, even if the place is taken again.
 //! - The generation of a place grows by one at each removal, and wraps. An old id is mistaken for a new one only after
 //!   2^32 removals at one place. Generations start where the owner says, so a restart can keep clear of old ids.
-//! - Memory grows by doubling up to the bound and is never given back; the place freed last is used first (it is warm).
+//! - Room for all is reserved at the first value (see `memory`), touched as it is needed and never given back; the place freed last
+//!   is used first (it is warm).
 //!
 //! Invariant: the free list runs through exactly the vacant entries.
+
+use super::memory::{Prepare, as_it_comes, grow, make_room};
 
 /// Ends the free list.
 const NONE: u32 = u32::MAX;
@@ -46,6 +49,7 @@ pub(crate) struct Slab<T> {
     len: u32,
     capacity_max: u32,
     first_generation: u32,
+    prepare: Prepare,
 }
 
 impl<T> Slab<T> {
@@ -53,7 +57,17 @@ impl<T> Slab<T> {
     /// `first_generation`. Allocates nothing yet.
     pub(crate) fn with_capacity_max(max: usize, first_generation: u32) -> Self {
         let capacity_max = u32::try_from(max).unwrap_or(NONE);
-        Self { entries: Vec::new(), free: NONE, len: 0, capacity_max, first_generation }
+        Self { entries: Vec::new(), free: NONE, len: 0, capacity_max, first_generation, prepare: as_it_comes }
+    }
+
+    /// The same, whose memory is shown to `prepare`.
+    pub(crate) fn prepared_by(self, prepare: Prepare) -> Self {
+        Self { prepare, ..self }
+    }
+
+    /// Shows `touch` the memory of the first `count` places, which it makes now; for a slab without values.
+    pub(crate) fn make_room(&mut self, count: usize, touch: Prepare) {
+        make_room(&mut self.entries, count, self.capacity_max as usize, self.prepare, touch);
     }
 
     /// Whether there is no room: what a value would hold need not be made.
@@ -99,6 +113,17 @@ impl<T> Slab<T> {
         matches!(entry.content, Content::Value(_)).then_some(Id { index, generation: entry.generation })
     }
 
+    /// The value at place `index`, with its id.
+    #[inline]
+    pub(crate) fn at(&self, index: u32) -> Option<(Id, &T)> {
+        match self.entries.get(index as usize)? {
+            Entry { generation, content: Content::Value(value) } => {
+                Some((Id { index, generation: *generation }, value))
+            }
+            Entry { .. } => None,
+        }
+    }
+
     /// The same as [`Slab::get`], for an id that came apart: any two numbers may be asked for.
     #[inline]
     pub(crate) fn get_at(&self, index: u32, generation: u32) -> Option<&T> {
@@ -139,9 +164,7 @@ impl<T> Slab<T> {
     fn push(&mut self, value: T) -> Id {
         let length = self.entries.len();
         if length == self.entries.capacity() {
-            // Doubling by hand, because Vec's own doubling would pass the bound.
-            let wanted = (length * 2).clamp(16, (self.capacity_max as usize).max(16));
-            self.entries.reserve_exact(wanted - length);
+            grow(&mut self.entries, self.capacity_max as usize, self.prepare);
         }
         self.entries.push(Entry { generation: self.first_generation, content: Content::Value(value) });
         Id { index: length as u32, generation: self.first_generation }

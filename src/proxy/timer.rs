@@ -24,6 +24,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
+use super::memory::{Prepare, as_it_comes, grow, make_room};
 use crate::time::Instant;
 
 /// Length of a tick in nanoseconds (4 ms): the most by which a timer may fire late on a punctual caller.
@@ -69,6 +70,7 @@ pub(crate) struct Wheel<P> {
     capacity_max: u32,
     /// Real ticks of timers that are out of range: practically always empty.
     far: BTreeMap<u32, u64>,
+    prepare: Prepare,
 }
 
 impl<P: Copy> Wheel<P> {
@@ -85,7 +87,20 @@ impl<P: Copy> Wheel<P> {
             len: 0,
             capacity_max: u32::try_from(capacity_max).map_or(room, |max| max.min(room)),
             far: BTreeMap::new(),
+            prepare: as_it_comes,
         }
+    }
+
+    /// The same, whose memory is shown to `prepare`.
+    pub(crate) fn prepared_by(self, prepare: Prepare) -> Self {
+        Self { prepare, ..self }
+    }
+
+    /// Shows `touch` the memory of the first `count` timers, which it makes now; for a wheel that never had one.
+    pub(crate) fn make_room(&mut self, count: usize, touch: Prepare) {
+        let max = self.capacity_max as usize;
+        make_room(&mut self.links, count + SLOTS, max + SLOTS, self.prepare, touch);
+        make_room(&mut self.payloads, count, max, self.prepare, touch);
     }
 
     /// Arms a timer; one whose deadline is past is due at once. None when the wheel is at capacity.
@@ -283,6 +298,12 @@ impl<P: Copy> Wheel<P> {
     fn take_link(&mut self, payload: P) -> u32 {
         if self.free == NONE {
             let link = self.links.len() as u32;
+            if self.links.len() == self.links.capacity() {
+                grow(&mut self.links, self.capacity_max as usize + SLOTS, self.prepare);
+            }
+            if self.payloads.len() == self.payloads.capacity() {
+                grow(&mut self.payloads, self.capacity_max as usize, self.prepare);
+            }
             self.links.push(Link { next: NONE, prev: FREE, tick: 0 });
             self.payloads.push(payload);
             return link;

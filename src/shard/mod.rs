@@ -9,7 +9,7 @@
 //! - `runs`: which messages leave together; `passages`: their headers;
 //! - `turn`: the loop; `pace`: how long it waits; `flow`: from engine to work and back; `work`: who gets a message;
 //! - `steering`: programs in the kernel that deliver a datagram to the shard that owns its call;
-//! - `start`: the threads; `birth`: on their own cores; `lifecycle`: their end;
+//! - `start`: the threads; `birth`: on their own cores; `pages`: in huge pages; `lifecycle`: their end;
 //! - `trial`: what the kernel would allow, found out without a start; `interfaces`: which addresses this machine has;
 //! - `handoff`, `bell`: mailboxes from shard to shard; `probe`: the one to the prober;
 //! - `clock`: time and seeds; `counters`: what a shard publishes; `audit`: whether load and tokens agree.
@@ -36,6 +36,7 @@ mod name;
 mod occupant;
 mod overload;
 mod pace;
+mod pages;
 mod passages;
 mod probe;
 mod ring;

@@ -7,6 +7,7 @@ use super::handoff::inboxes;
 use super::lifecycle::{Lifecycle, Phase};
 use super::mmsg::Mmsg;
 use super::pace::Waiting;
+use super::pages;
 use super::probe::ProbeSink;
 use super::ring::Ring;
 use super::socket::ShardSockets;
@@ -264,7 +265,9 @@ fn run(seed: u64, birth: Birth, counters: Arc<ShardCounters>, runs: &SyncSender<
     let Birth { id, settings, sockets, engine, waiting, shared, .. } = birth;
     name_thread(id.index);
     wake_on_time();
-    let proxy = Proxy::new(settings, id, seed, clock::now());
+    let transactions_ready = settings.transactions_ready;
+    let mut proxy = Proxy::in_memory(settings, id, seed, clock::now(), pages::huge);
+    proxy.make_room(transactions_ready, pages::provide);
     let listen = sockets.addresses().len();
     let inboxes = Arc::clone(&shared.inboxes);
     let bell = inboxes[id.index as usize].as_fd();

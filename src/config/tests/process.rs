@@ -13,7 +13,7 @@ fn all_problems_are_told_at_once_and_in_the_order_of_lines() {
         "f:1: listen[0]: found \"tcp:127.0.0.1:5060\", allowed: udp:ADDRESS or udp:ADDRESS:PORT with an IP address, like \
          udp:192.0.2.1:5060 or udp:[2001:db8::1]:5060 (UDP only yet)\n\
          f:2: unrouted: found 405, allowed: 404, 403\n\
-         f:3: server_headr: found an unknown key, allowed: listen, aliases, transactions_max, dialogs_max, \
+         f:3: server_headr: found an unknown key, allowed: listen, aliases, transactions_max, transactions_ready, dialogs_max, \
          stored_bytes_max, unrouted, preloaded_route, server_header, timers, dialog, default_socket, default_sockname, prober, \
          dispatcher_list, set, rule, default_set, shards, io, shutdown_timeout_s, log, control (did you mean \"server_header\"?)\n\
          f:5: log.level: found \"inf\", allowed: off, error, warn, info, debug, trace (did you mean \"info\"?)\n\
@@ -114,6 +114,7 @@ fn listen_addresses_are_checked() {
 fn the_keys_of_the_process_are_checked() {
     let cases = [
         ("transactions_max = 0", "f:2: transactions_max: found 0, allowed: 1 to 16777216"),
+        ("transactions_ready = -1", "f:2: transactions_ready: found -1, allowed: 0 to 16777216"),
         ("dialogs_max = \"many\"", "f:2: dialogs_max: found \"many\", allowed: 1 to 16777216"),
         ("stored_bytes_max = 1", "f:2: stored_bytes_max: found 1, allowed: 131072 to 1099511627776"),
         ("shutdown_timeout_s = 1.5", "f:2: shutdown_timeout_s: found 1.5, allowed: 0 to 86400"),

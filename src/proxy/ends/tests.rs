@@ -115,5 +115,5 @@ fn a_full_table_and_a_full_pool_take_no_leg() {
     let mut buffers = Buffers::new(1 << 16);
     assert!(table.insert((dialog, 1), [SocketId(0); 2], messages, &mut Vec::new(), &mut buffers));
     assert!(!table.insert((dialog, 2), [SocketId(0); 2], messages, &mut Vec::new(), &mut buffers));
-    assert_eq!((table.of(dialog).len(), buffers.in_use_bytes()), (1, 512));
+    assert_eq!((table.of(dialog).len(), buffers.in_use_bytes()), (1, 256));
 }
