@@ -11,7 +11,8 @@
 //!
 //! Invariants:
 //! - A slot of a span is idle if and only if its bit is set; a [`Buffer`] is the only one that may touch the bytes of its slot.
-//! - In the list of a class are exactly its spans that have an idle slot; a span without a message is in `empty`, and in no list.
+//! - In the list of a class are exactly its spans that have an idle slot, at most one of them without a message; all other spans
+//!   without one are in `empty`.
 
 use super::memory::{Prepare, as_it_comes};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -147,20 +148,17 @@ impl Buffers {
         let Some(span) = self.spans.get_mut(number as usize) else { return };
         let (word, bit, class) = (usize::from(slot) / 64, 1 << (slot % 64), usize::from(span.class));
         debug_assert!(span.idle[word] & bit == 0, "a buffer of another pool");
-        let was_full = usize::from(span.in_use) == slots(class);
+        if span.in_use == SLOTS[class] {
+            self.link(number);
+        }
+        let span = &mut self.spans[number as usize];
         span.idle[word] |= bit;
         span.in_use -= 1;
-        let is_empty = span.in_use == 0;
         self.in_use_bytes -= CLASS_BYTES[class];
-        match (was_full, is_empty) {
-            // A class of one slot.
-            (true, true) => self.empty.push(number),
-            (false, true) => {
-                self.unlink(number);
-                self.empty.push(number);
-            }
-            (true, false) => self.link(number),
-            (false, false) => {}
+        // A span that is the only one of its list stays there: the next message of the class goes into it.
+        if span.in_use == 0 && (span.next, span.prev) != (NONE, NONE) {
+            self.unlink(number);
+            self.empty.push(number);
         }
     }
 
@@ -208,7 +206,7 @@ impl Buffers {
         let slot = word * 64 + span.idle[word].trailing_zeros() as usize;
         span.idle[word] &= span.idle[word] - 1;
         span.in_use += 1;
-        if usize::from(span.in_use) == slots(class) {
+        if span.in_use == SLOTS[class] {
             self.unlink(number);
         }
         self.in_use_bytes += CLASS_BYTES[class];
@@ -228,7 +226,7 @@ impl Buffers {
             self.add_block()?;
         }
         let number = self.empty.pop()?;
-        let count = slots(class);
+        let count = usize::from(SLOTS[class]);
         let span = self.spans.get_mut(number as usize)?;
         (span.class, span.in_use, span.idle) = (class as u8, 0, [0; WORDS]);
         for (at, word) in span.idle.iter_mut().enumerate() {
@@ -288,10 +286,16 @@ impl Buffer {
     }
 }
 
-/// How many buffers of a class lie in a span.
-const fn slots(class: usize) -> usize {
-    SPAN_BYTES / CLASS_BYTES[class]
-}
+/// How many buffers of each class lie in a span.
+const SLOTS: [u16; CLASS_BYTES.len()] = {
+    let mut slots = [0; CLASS_BYTES.len()];
+    let mut class = 0;
+    while class < slots.len() {
+        slots[class] = (SPAN_BYTES / CLASS_BYTES[class]) as u16;
+        class += 1;
+    }
+    slots
+};
 
 /// The class of messages up to 2,048 bytes, nearly all, by their length in units of 128 bytes, rounded up.
 const CLASS_OF_UNITS: [u8; 17] = {

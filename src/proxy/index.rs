@@ -26,6 +26,8 @@ struct Link {
 pub(crate) struct Index {
     chains: Vec<u32>,
     links: Vec<Link>,
+    /// One less than the power of two that the chains grow to.
+    mask: usize,
     len: usize,
     /// As many chains as the bound on values asks for.
     max: usize,
@@ -35,7 +37,7 @@ pub(crate) struct Index {
 impl Index {
     /// For slots below `max`; its memory is shown to `prepare`. Allocates nothing yet.
     pub(crate) const fn new(max: usize, prepare: Prepare) -> Self {
-        Self { chains: Vec::new(), links: Vec::new(), len: 0, max, prepare }
+        Self { chains: Vec::new(), links: Vec::new(), mask: 0, len: 0, max, prepare }
     }
 
     /// Shows `touch` the memory of the first `count` slots, which it makes now; for an empty index.
@@ -103,9 +105,8 @@ impl Index {
     /// The chain of a hash: of twice as many chains as have all been cut, or before it was cut.
     #[inline]
     fn chain_of(&self, hash: u32) -> usize {
-        let mask = self.chains.len().next_power_of_two() - 1;
-        let chain = hash as usize & mask;
-        if chain < self.chains.len() { chain } else { chain & (mask >> 1) }
+        let chain = hash as usize & self.mask;
+        if chain < self.chains.len() { chain } else { chain & (self.mask >> 1) }
     }
 
     /// One more chain, with those values of another that belong into it.
@@ -115,12 +116,14 @@ impl Index {
         }
         let added = self.chains.len();
         if added == 0 {
+            self.mask = FIRST_CHAINS - 1;
             return self.chains.resize(FIRST_CHAINS, NONE);
         }
         // The chain that had the hashes of the new one: the same number without its highest bit.
         let cut = added & !(1 << added.ilog2());
         let mut slot = std::mem::replace(&mut self.chains[cut], NONE);
         self.chains.push(NONE);
+        self.mask = self.chains.len().next_power_of_two() - 1;
         while let Some(Link { hash, next }) = self.links.get(slot as usize).copied() {
             let chain = self.chain_of(hash);
             self.links[slot as usize].next = self.chains[chain];

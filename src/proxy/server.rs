@@ -59,7 +59,9 @@ impl Proxy {
         self.index.insert(key, id.index);
         self.unanswered += 1;
         self.stats.transactions_created += 1;
-        self.settle_server(turn, id);
+        if !invite {
+            self.settle_server(turn, id);
+        }
         Some(id)
     }
 

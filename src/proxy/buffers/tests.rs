@@ -80,7 +80,8 @@ fn spans_that_hold_little_are_bounded_and_beyond_the_bound_a_message_is_refused(
 #[test]
 fn a_buffer_dropped_instead_of_given_back_stays_counted() {
     let mut buffers = Buffers::new(1024);
-    drop(buffers.store(b"a").unwrap());
+    let lost = buffers.store(b"a").unwrap();
+    assert_eq!(lost.len(), 1);
     assert_eq!(buffers.in_use_bytes(), 256);
 }
 
