@@ -26,10 +26,9 @@ pub(crate) const CLASS_BYTES: [usize; 12] = [256, 384, 512, 640, 768, 1024, 1280
 const SPAN_BYTES: usize = 65_536;
 const SPANS_PER_BLOCK: usize = 32;
 /// A block is as large as a huge page and lies like one.
-const BLOCK: Layout = match Layout::from_size_align(SPAN_BYTES * SPANS_PER_BLOCK, SPAN_BYTES * SPANS_PER_BLOCK) {
-    Ok(layout) => layout,
-    Err(_) => panic!("a power of two"),
-};
+// SAFETY: a power of two is its own multiple, and this one is far from the end of the address space.
+const BLOCK: Layout =
+    unsafe { Layout::from_size_align_unchecked(SPAN_BYTES * SPANS_PER_BLOCK, SPAN_BYTES * SPANS_PER_BLOCK) };
 const WORDS: usize = SPAN_BYTES / CLASS_BYTES[0] / 64;
 /// Ends a list of spans.
 const NONE: u32 = u32::MAX;
