@@ -49,8 +49,8 @@ impl Deref for Buffer {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        // SAFETY: `fill` has written these bytes, and only who has the buffer mutably writes there again. Buffers are in the tables
-        // of the shard that has their pool, or on the stack below it: blocks live as long.
+        // SAFETY: `fill` has written these bytes, and only who has the buffer mutably writes there again. The block is freed only with
+        // a pool that has none of its bytes in use (`Buffers::drop`).
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len.into()) }
     }
 }
@@ -79,8 +79,16 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        // SAFETY: it was allocated with this layout, and the pool that goes takes the buffers in it along.
+        // SAFETY: it was allocated with this layout, and no buffer in it is left (`Buffers::drop`).
         unsafe { dealloc(self.0.as_ptr(), BLOCK) };
+    }
+}
+
+impl Drop for Buffers {
+    fn drop(&mut self) {
+        if self.in_use_bytes > 0 {
+            core::mem::forget(core::mem::take(&mut self.blocks));
+        }
     }
 }
 
@@ -97,6 +105,9 @@ struct Span {
 }
 
 /// A bounded pool of [`Buffer`]s.
+///
+/// One that goes before its buffers leaves their memory behind for good, so that they stay what they are: a fault of ours that costs
+/// memory, and nothing else.
 #[derive(Debug)]
 pub(crate) struct Buffers {
     blocks: Vec<Block>,
@@ -122,7 +133,9 @@ impl Buffers {
 
     /// The same, whose memory is shown to `prepare`.
     pub(crate) fn prepared_by(self, prepare: Prepare) -> Self {
-        Self { prepare, ..self }
+        let mut pool = self;
+        pool.prepare = prepare;
+        pool
     }
 
     /// Allocates blocks for `bytes` bytes, no more than the bound, and shows them to `touch`.
