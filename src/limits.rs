@@ -169,3 +169,21 @@ pub const TOKEN_BYTES_MIN: usize = 16;
 
 /// Destinations whose setup-time histograms are on the metrics page, 14 series each; beyond it: left out, and told there.
 pub const METRICS_HISTOGRAMS_MAX: usize = 2_000;
+
+/// Bytes of the body of one BINRPC reply: kamcmd reads 131,072, the head of at most 10 included. Longer lists are cut, and say so.
+pub const BINRPC_REPLY_BYTES_MAX: usize = 131_072 - 16;
+
+/// Bytes of one datagram with a JSON-RPC reply: kamcli reads 84,000. Longer lists are cut, and say so.
+pub const CONTROL_DATAGRAM_BYTES_MAX: usize = 84_000;
+
+/// Structs in structs of one request to the control side; beyond it: refused.
+pub const CONTROL_VALUE_DEPTH_MAX: usize = 16;
+
+/// How long the rest of a request to the control side may take once it has begun; beyond it the connection ends, or what came is forgotten.
+pub const CONTROL_REST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Requests by datagram or FIFO that are at work at once, for each door; beyond it they wait in the socket or the FIFO.
+pub const CONTROL_REQUESTS_MAX: usize = 64;
+
+/// How long the client of a FIFO may take to read its reply; beyond it the reply is dropped, and the log says so.
+pub const CONTROL_REPLY_TIMEOUT: Duration = Duration::from_secs(4);

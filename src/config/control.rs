@@ -5,12 +5,24 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Which doors there are.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ControlSettings {
     /// The unix stream socket of `siplane ctl` and kamcmd; none: no such door.
     pub socket: Option<PathBuf>,
+    /// The unix datagram socket of kamcli; none: no such door.
+    pub datagram_socket: Option<PathBuf>,
+    /// The FIFO of kamctl; none: no such door.
+    pub fifo: Option<PathBuf>,
+    /// The folder with the FIFOs that clients of the FIFO read their replies from.
+    pub fifo_reply_dir: PathBuf,
     /// The HTTP door; none: no such door.
     pub http: Option<HttpSettings>,
+}
+
+impl Default for ControlSettings {
+    fn default() -> Self {
+        Self { socket: None, datagram_socket: None, fifo: None, fifo_reply_dir: PathBuf::from("/tmp"), http: None }
+    }
 }
 
 /// The HTTP door.
@@ -80,7 +92,14 @@ pub struct TlsSettings {
 /// Reads `[control]`.
 pub(super) fn control(mut section: Section<'_>) -> ControlSettings {
     let http = section.item("http").and_then(|item| http(item.section("a table, [control.http]")?));
-    let settings = ControlSettings { socket: path(&mut section, "socket"), http };
+    let default = ControlSettings::default();
+    let settings = ControlSettings {
+        socket: path(&mut section, "socket"),
+        datagram_socket: path(&mut section, "datagram_socket"),
+        fifo: path(&mut section, "fifo"),
+        fifo_reply_dir: path(&mut section, "fifo_reply_dir").unwrap_or(default.fifo_reply_dir),
+        http,
+    };
     section.finish();
     settings
 }

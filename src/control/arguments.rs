@@ -21,6 +21,8 @@ pub enum Kind {
     Flag,
     /// An object, as it was given.
     Struct,
+    /// All that are left, as texts: for the last parameter, which may be left out.
+    Rest,
 }
 
 impl Kind {
@@ -30,6 +32,7 @@ impl Kind {
             Self::Text => "a text",
             Self::Flag => "true or false",
             Self::Struct => "an object",
+            Self::Rest => "texts",
         }
     }
 }
@@ -87,6 +90,7 @@ impl Arguments {
     /// A fault that names the parameter, what was found and what is allowed.
     pub fn bind(params: &[Param], given: Given) -> Result<Self, Fault> {
         let mut values = in_order(params, given)?;
+        gather_rest(params, &mut values);
         if values.len() > params.len() {
             return Err(Fault::parameters(format!("{} parameters; allowed: {}", values.len(), usage(params))));
         }
@@ -127,6 +131,15 @@ impl Arguments {
         matches!(self.0.get(index), Some(Some(Value::Flag(true))))
     }
 
+    /// The texts from `index` on, where the method takes any number of them.
+    pub fn rest(&self, index: usize) -> impl Iterator<Item = &str> {
+        let values = match self.0.get(index) {
+            Some(Some(Value::Array(values))) => values.as_slice(),
+            _ => &[],
+        };
+        values.iter().filter_map(|value| if let Value::Text(text) = value { Some(text.as_ref()) } else { None })
+    }
+
     /// The value at `index`, if it was given.
     #[must_use]
     pub fn value(&self, index: usize) -> Option<&Value> {
@@ -154,6 +167,17 @@ fn in_order(params: &[Param], given: Given) -> Result<Vec<Option<Value>>, Fault>
     Ok(values)
 }
 
+/// The values from the last parameter on become one, where it takes all of them. An array that was given for it by name is that already.
+fn gather_rest(params: &[Param], values: &mut Vec<Option<Value>>) {
+    let Some((last, _)) = params.split_last().filter(|(last, _)| last.kind == Kind::Rest) else { return };
+    let at = params.len() - 1;
+    if values.len() > at && !matches!(&values[at..], [None | Some(Value::Array(_))]) {
+        let rest = values.drain(at..).map(|value| value.unwrap_or(Value::Null)).collect();
+        values.push(Some(Value::Array(rest)));
+    }
+    debug_assert!(last.optional);
+}
+
 fn of_kind(param: &Param, found: Value) -> Result<Value, Fault> {
     let shown = found.to_json().to_string();
     let converted = match (param.kind, found) {
@@ -169,6 +193,10 @@ fn of_kind(param: &Param, found: Value) -> Result<Value, Fault> {
             _ => None,
         },
         (Kind::Struct, members @ Value::Struct(_)) => Some(members),
+        (Kind::Rest, Value::Array(values)) => {
+            let text = Param { kind: Kind::Text, ..*param };
+            Some(Value::Array(values.into_iter().map(|value| of_kind(&text, value)).collect::<Result<_, _>>()?))
+        }
         _ => None,
     };
     let wrong = || Fault::parameters(format!("{}: found {shown}, allowed: {}", param.name, param.kind.name()));
@@ -180,9 +208,10 @@ pub(super) fn usage(params: &[Param]) -> String {
     if params.is_empty() {
         return String::from("no parameters");
     }
-    let name = |param: &Param| match param.optional {
-        true => format!("[{}]", param.name),
-        false => param.name.to_owned(),
+    let name = |param: &Param| match (param.kind, param.optional) {
+        (Kind::Rest, _) => format!("[{} ...]", param.name),
+        (_, true) => format!("[{}]", param.name),
+        (_, false) => param.name.to_owned(),
     };
     params.iter().map(name).collect::<Vec<_>>().join(" ")
 }
@@ -217,6 +246,19 @@ mod tests {
         assert_eq!(foreign, bound);
         let mixed = Arguments::bind(&PARAMS, named(&[("set", Value::Int(1)), ("urn", Value::fixed("sip:h"))]));
         assert_eq!(mixed.unwrap_err().detail, "urn is no parameter; allowed: set uri [flags]");
+    }
+
+    #[test]
+    fn the_last_parameter_may_take_all_that_are_left_as_texts() {
+        const NAMES: [Param; 2] = [Param::required("group", Kind::Text), Param::optional("names", Kind::Rest)];
+        let bound = |values: &[Value]| Arguments::bind(&NAMES, Given::List(values.to_vec()));
+        let texts = |values: &[Value]| bound(values).unwrap().rest(1).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(texts(&[Value::fixed("g"), Value::Int(7), Value::fixed("x")]), ["7", "x"]);
+        assert_eq!(texts(&[Value::fixed("g"), Value::Array(vec![Value::fixed("x")])]), ["x"]);
+        assert!(texts(&[Value::fixed("g")]).is_empty());
+        assert_eq!(bound(&[]).unwrap_err().detail, "group is missing; allowed: group [names ...]");
+        let wrong = bound(&[Value::fixed("g"), Value::fixed("a"), Value::Struct(Vec::new())]).unwrap_err();
+        assert_eq!(wrong.detail, "names: found {}, allowed: a text");
     }
 
     #[test]

@@ -78,26 +78,20 @@ impl Fault {
         }
     }
 
-    /// Its code behind the doors that answer as Kamailio does: 500, but for what it calls 404.
+    /// Its code behind the doors that answer as Kamailio does: 500, but for some of its texts.
     #[must_use]
-    pub const fn kamailio_code(&self) -> i64 {
-        match self.blame {
-            Blame::NotFound if is_404(self.kamailio) => 404,
-            _ => 500,
-        }
+    pub fn kamailio_code(&self) -> i64 {
+        let known = OTHER_CODES.iter().find(|(text, _)| *text == self.kamailio);
+        known.map_or(500, |(_, code)| *code)
     }
 }
 
-/// Kamailio gives 404 for this text alone.
-const fn is_404(text: &str) -> bool {
-    let known = b"Destination Group Not Found";
-    let text = text.as_bytes();
-    let mut at = 0;
-    while at < known.len() && at < text.len() && text[at] == known[at] {
-        at += 1;
-    }
-    at == known.len() && at == text.len()
-}
+/// What Kamailio gives another code than 500.
+const OTHER_CODES: [(&str, i64); 3] = [
+    ("Destination Group Not Found", 404),
+    ("Please provide which stats to retrieve", 400),
+    ("non-existent counter", 400),
+];
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,7 +1,7 @@
 //! What methods work on.
 
 use crate::config::Config;
-use crate::proxy::Policy;
+use crate::proxy::{Policy, Settings};
 use crate::shard::{Drift, Lifecycle, Phase, ShardCounters, Snapshot};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -40,6 +40,12 @@ impl Control {
     #[must_use]
     pub const fn started_at(&self) -> SystemTime {
         self.started_at
+    }
+
+    /// What is fixed while the process runs.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.plan.config.settings
     }
 
     /// The policy in force.

@@ -41,6 +41,13 @@ impl Value {
         if text.is_empty() { Self::Null } else { Self::from(text) }
     }
 
+    /// A number that may outgrow 31 bits: BINRPC's clients take a whole number beyond them for a negative one, and another number for
+    /// what it is. JSON has no such difference.
+    #[must_use]
+    pub fn count(number: u64) -> Self {
+        i32::try_from(number).map_or(Self::Float(number as f64), Self::from)
+    }
+
     /// The member of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Self> {

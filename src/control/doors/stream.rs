@@ -1,11 +1,10 @@
-//! The unix stream socket: JSON-RPC, one document to a line.
+//! The unix stream socket: JSON-RPC, one document to a line, or BINRPC where that is what the first byte begins.
 
-use super::json;
+use super::{binrpc, json, path};
 use crate::control::Control;
 use crate::control::rpc::Role;
 use crate::limits;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -19,11 +18,14 @@ pub(super) struct Door(UnixListener);
 impl Door {
     /// Opens the socket at `path`, in the place of one that nobody listens on any more, for its owner and group alone.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        remove_stale(path).map_err(named)?;
-        let listener = UnixListener::bind(path).map_err(named)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(named)?;
-        Ok(Self(listener))
+        let connected = std::os::unix::net::UnixStream::connect(path).map(drop);
+        let open = || {
+            path::remove_stale(path, connected)?;
+            let listener = UnixListener::bind(path)?;
+            path::open_to_group(path)?;
+            Ok(listener)
+        };
+        open().map(Self).map_err(path::named(path))
     }
 
     /// Serves everybody who connects.
@@ -46,18 +48,12 @@ impl Door {
     }
 }
 
-/// A socket that nobody listens on is left over from a process that died.
-fn remove_stale(path: &Path) -> io::Result<()> {
-    match std::os::unix::net::UnixStream::connect(path) {
-        Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there")),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
-        Err(_) => Ok(()),
-    }
-}
-
 async fn converse(stream: UnixStream, control: &Arc<Control>) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
+    if reader.fill_buf().await?.first() == Some(&binrpc::FIRST_BYTE) {
+        return binrpc::converse(reader, writer, control).await;
+    }
     let mut line = Vec::new();
     loop {
         line.clear();

@@ -1,7 +1,13 @@
 //! Every method, once.
 
+mod calls;
 mod core;
+mod counters;
+mod memory;
+mod sockets;
+mod statistics;
 mod system;
+mod threads;
 
 use super::{Answer, Arguments, Control, Fault, Given, Param};
 pub use crate::config::Role;
@@ -37,7 +43,15 @@ pub struct Method {
 }
 
 /// All methods, by area.
-pub const METHODS: &[&[Method]] = &[core::METHODS, system::METHODS];
+pub const METHODS: &[&[Method]] = &[
+    calls::METHODS,
+    core::METHODS,
+    memory::METHODS,
+    sockets::METHODS,
+    statistics::METHODS,
+    system::METHODS,
+    threads::METHODS,
+];
 
 /// The method of that name.
 #[must_use]

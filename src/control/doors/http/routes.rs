@@ -1,7 +1,7 @@
 //! What there is to ask for.
 
 use super::access::{Access, Certified, Denied};
-use crate::control::doors::{json, kamailio_json};
+use crate::control::doors::{json, kamailio, pretty};
 use crate::control::{Control, Role, metrics};
 use crate::limits;
 use crate::shard::Phase;
@@ -106,9 +106,12 @@ async fn kamailio(
         Ok(text) => text,
         Err(refusal) => return refusal,
     };
-    let (code, answer) = kamailio_json::answer(&desk.control, role, &text).await;
-    let status = code.and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or(StatusCode::OK);
-    in_json(status, answer.to_string())
+    let answer = kamailio::document(&desk.control, role, &text, usize::MAX).await;
+    // The standard's codes, which are negative, have no status of their own.
+    let status =
+        |code: &serde_json::Value| code.as_u64().and_then(|code| StatusCode::from_u16(code.try_into().ok()?).ok());
+    let status = answer.pointer("/error/code").map(|code| status(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+    in_json(status.unwrap_or(StatusCode::OK), pretty::document(&answer))
 }
 
 /// The body, if it is JSON, small enough, and there in time.
