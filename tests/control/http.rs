@@ -84,7 +84,9 @@ fn json_rpc_by_the_book_and_as_kamailio_has_it() {
     let standard = post(address, "/rpc", &[], missing);
     assert_eq!((standard.status, &standard.json()["error"]["code"]), (200, &json!(-32601)));
     let kamailio = post(address, "/RPC", &[], missing);
-    let fault = json!({"jsonrpc": "2.0", "error": {"code": 500, "message": "Method Not Found"}, "id": "x"});
+    let error =
+        json!({"code": 500, "message": "Method Not Found", "data": "no method no.such; system.listMethods tells all"});
+    let fault = json!({"jsonrpc": "2.0", "error": error, "id": "x"});
     assert_eq!((kamailio.status, kamailio.json()), (500, fault));
     assert_eq!(post(address, "/RPC", &[], "{").status, 500);
     assert_eq!(siplane.terminate().code(), Some(0));

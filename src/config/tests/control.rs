@@ -38,3 +38,18 @@ fn halves_and_words_that_mean_nothing_are_refused() {
     assert!(http("").contains("control.http.listen: found nothing"));
     assert!(problems(&format!("{LISTEN}{SET}[control]\nsocket = \"\"\n")).contains("allowed: a path in quotes"));
 }
+
+#[test]
+fn doors_are_paths_and_are_closed_unless_they_have_one() {
+    let control = |text: &str| read(&format!("{LISTEN}{SET}[control]\n{text}\n")).control;
+    let none = control("");
+    assert_eq!((none.socket, none.datagram_socket, none.fifo), (None, None, None));
+    assert_eq!(none.fifo_reply_dir.to_str(), Some("/tmp"));
+    let all = control("socket = \"s\"\ndatagram_socket = \"d\"\nfifo = \"f\"\nfifo_reply_dir = \"r\"");
+    let paths = [all.socket.unwrap(), all.datagram_socket.unwrap(), all.fifo.unwrap(), all.fifo_reply_dir];
+    assert_eq!(paths.map(|path| path.display().to_string()), ["s", "d", "f", "r"]);
+    for key in ["socket", "datagram_socket", "fifo", "fifo_reply_dir"] {
+        let told = problems(&format!("{LISTEN}{SET}[control]\n{key} = \"\"\n"));
+        assert_eq!(told, format!("f:6: control.{key}: found \"\", allowed: a path in quotes"));
+    }
+}

@@ -44,7 +44,10 @@ impl Door {
                         drop(place);
                     });
                 }
-                Err(error) => tracing::warn!(%error, "the control side's datagram socket receives nothing"),
+                Err(error) => {
+                    tracing::warn!(%error, "the control side's datagram socket receives nothing");
+                    tokio::time::sleep(limits::ACCEPT_RETRY).await;
+                }
             }
         }
     }

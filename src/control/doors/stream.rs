@@ -42,7 +42,10 @@ impl Door {
                         drop(place);
                     });
                 }
-                Err(error) => tracing::warn!(%error, "the control socket accepts nobody"),
+                Err(error) => {
+                    tracing::warn!(%error, "the control socket accepts nobody");
+                    tokio::time::sleep(limits::ACCEPT_RETRY).await;
+                }
             }
         }
     }
