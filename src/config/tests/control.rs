@@ -41,7 +41,7 @@ fn halves_and_words_that_mean_nothing_are_refused() {
 
 #[test]
 fn doors_are_paths_and_are_closed_unless_they_have_one() {
-    let control = |text: &str| read(&format!("{LISTEN}{SET}[control]\n{text}\n")).control;
+    let control = |text: &str| config(&format!("{LISTEN}{SET}[control]\n{text}\n")).control;
     let none = control("");
     assert_eq!((none.socket, none.datagram_socket, none.fifo), (None, None, None));
     assert_eq!(none.fifo_reply_dir.to_str(), Some("/tmp"));
