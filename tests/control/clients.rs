@@ -10,11 +10,13 @@ pub fn kamcmd(path: &Path, args: &[&str]) -> String {
     told(&output.unwrap())
 }
 
-/// The same of its interactive mode with `input` typed.
-pub fn kamcmd_typing(path: &Path, input: &str) -> String {
-    let typed = format!("printf '%s' \"$1\" | \"$2\" -s \"$3\"");
+/// The same of its interactive mode at a terminal with `lines` typed one after the other.
+pub fn kamcmd_typing(path: &Path, lines: &[&str]) -> String {
+    let mut typist = String::from("sleep 1");
+    lines.iter().for_each(|line| typist.push_str(&format!("; printf '{line}\\n'; sleep 0.5")));
+    let terminal = format!("script -qec '{} -s {}' /dev/null", program("kamcmd").display(), socket(path));
     let mut command = Command::new("sh");
-    command.args(["-c", &typed, "sh", input]).arg(program("kamcmd")).arg(socket(path));
+    command.args(["-c", &format!("({typist}) | {terminal}")]).env("TERM", "dumb");
     told(&command.stdin(Stdio::null()).output().unwrap())
 }
 

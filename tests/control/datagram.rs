@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A client with a socket at a path of its own.
-struct Client {
+pub struct Client {
     socket: UnixDatagram,
     path: PathBuf,
     server: PathBuf,
 }
 
 impl Client {
-    fn new(server: &Path) -> Self {
+    pub fn new(server: &Path) -> Self {
         let path = server.with_extension("client");
         let _ = fs::remove_file(&path);
         let socket = UnixDatagram::bind(&path).unwrap();
@@ -24,7 +24,7 @@ impl Client {
         Self { socket, path, server: server.to_owned() }
     }
 
-    fn text(&self, request: &str) -> String {
+    pub fn text(&self, request: &str) -> String {
         self.socket.send_to(request.as_bytes(), &self.server).unwrap();
         let mut bytes = vec![0; 200_000];
         let length = self.socket.recv(&mut bytes).unwrap();

@@ -95,8 +95,12 @@ fn a_reply_goes_to_a_fifo_in_the_folder_and_nowhere_else() {
     });
     assert_eq!(watched.read(&mut [0; 10]).unwrap(), 0, "nobody has written");
     assert_eq!(fs::read_to_string(inner.0.join("file")).unwrap(), "as it was");
+    // One who does not read loses the reply, and keeps nobody waiting.
+    inner.fifo("mute");
+    write(&path, &request("core.version", "mute"));
     write(&path, &request("core.version", "second"));
     assert!(read(&second)["result"].is_string(), "and it goes on");
+    wait_for("a reply is given up", || siplane.log().contains("does not read its reply").then_some(()));
     assert_eq!(siplane.terminate().code(), Some(0));
     let _ = fs::remove_file(path);
 }

@@ -65,11 +65,14 @@ fn kamcmd_asks_and_prints_what_it_prints_of_kamailio() {
 }
 
 #[test]
-fn kamcmd_is_interactive_and_asks_for_what_it_completes_with() {
+fn kamcmd_is_interactive_and_completes() {
     let path = socket_path("typing");
     let siplane = start(21, &format!("socket = \"{}\"", path.display()));
-    let said = kamcmd_typing(&path, "core.uptime\ncore.echo x y\nno.such\nquit\n");
-    assert!(said.contains("up_since: ") && said.contains("\nx\ny\n"), "{said}");
+    // Methods are completed, and groups and names of counters, which it has asked for at its start.
+    let said = kamcmd_typing(&path, &["core.upt\\t", "cnt.get dial\\tact\\t", "core.echo x y", "no.such", "quit"]);
+    assert!(said.contains("core.uptime") && said.contains("up_since: "), "{said}");
+    assert!(said.contains("cnt.get dialog active_dialogs"), "{said}");
+    assert!(said.contains("x\r\ny\r\n"), "{said}");
     assert!(said.contains("error: 500 - command no.such not found"), "{said}");
     assert_eq!(siplane.terminate().code(), Some(0));
 }

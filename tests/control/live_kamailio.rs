@@ -1,6 +1,7 @@
 //! The same questions to siplane and to a live Kamailio: who reads Kamailio's answers reads ours.
 
 use crate::clients::{kamcmd, program, wait_for};
+use crate::datagram::Client;
 use crate::{socket_path, start};
 use std::fs;
 use std::net::UdpSocket;
@@ -18,12 +19,15 @@ impl Kamailio {
         let folder = std::env::temp_dir().join(format!("siplane-{}-kamailio", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let address = UdpSocket::bind("127.62.40.1:0").unwrap().local_addr().unwrap();
-        let modules = ["kex", "corex", "tm", "tmx", "sl", "pv", "rr", "dialog", "cfg_rpc", "counters", "ctl"];
+        let modules =
+            ["kex", "corex", "tm", "tmx", "sl", "pv", "rr", "dialog", "cfg_rpc", "counters", "ctl", "jsonrpcs"];
         let load: String = modules.iter().map(|name| format!("loadmodule \"{name}.so\"\n")).collect();
         let script = format!(
             "#!KAMAILIO\ndebug=0\nlog_stderror=yes\nchildren=1\ndisable_tcp=yes\nauto_aliases=no\nlisten=udp:{address}\n{load}\
-             modparam(\"ctl\", \"binrpc\", \"unixs:{}\")\nrequest_route {{ sl_send_reply(\"200\", \"OK\"); }}\n",
-            folder.join("ctl").display()
+             modparam(\"ctl\", \"binrpc\", \"unixs:{}\")\nmodparam(\"jsonrpcs\", \"dgram_socket\", \"{}\")\n\
+             modparam(\"jsonrpcs\", \"transport\", 4)\nrequest_route {{ sl_send_reply(\"200\", \"OK\"); }}\n",
+            folder.join("ctl").display(),
+            folder.join("rpc").display()
         );
         let file = folder.join("kamailio.cfg");
         fs::write(&file, script).unwrap();
@@ -55,6 +59,13 @@ impl Drop for Kamailio {
     }
 }
 
+/// The document that answers `method` by datagram, each line up to its value: the layout.
+fn layout(socket: &Path, method: &str) -> Vec<String> {
+    let text = Client::new(socket).text(&format!("{{\"jsonrpc\":\"2.0\",\"method\":\"{method}\",\"id\":\"x\"}}"));
+    let name = |line: &str| line.split_once(":\t").map_or_else(|| line.to_owned(), |(name, _)| name.to_owned());
+    text.lines().map(name).collect()
+}
+
 /// What kamcmd prints without the values: names and braces, each as deep as it stands.
 fn shape(socket: &Path, args: &[&str]) -> Vec<String> {
     let said = kamcmd(socket, args);
@@ -64,7 +75,9 @@ fn shape(socket: &Path, args: &[&str]) -> Vec<String> {
 #[test]
 fn the_answers_have_the_shapes_of_kamailios() {
     let path = socket_path("shapes");
-    let siplane = start(30, &format!("socket = \"{}\"", path.display()));
+    let datagram = socket_path("layout");
+    let control = format!("socket = \"{}\"\ndatagram_socket = \"{}\"", path.display(), datagram.display());
+    let siplane = start(30, &control);
     let kamailio = Kamailio::start();
     for method in [
         "core.uptime",
@@ -76,6 +89,10 @@ fn the_answers_have_the_shapes_of_kamailios() {
         "dlg.stats_active",
     ] {
         assert_eq!(shape(&path, &[method]), shape(&kamailio.socket(), &[method]), "{method}");
+    }
+    for method in ["core.uptime", "core.shmmem", "core.sockets_list", "corex.list_sockets", "core.version", "core.echo"]
+    {
+        assert_eq!(layout(&datagram, method), layout(&kamailio.folder.join("rpc"), method), "{method}");
     }
     // Of threads and counters there are others; each is told in the same way.
     let (ours, theirs) = (shape(&path, &["core.psx"]), shape(&kamailio.socket(), &["core.psx"]));

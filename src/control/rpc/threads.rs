@@ -32,33 +32,40 @@ fn psx(_: &Control, _: &Arguments) -> Answer {
 /// All threads, that of the process first.
 fn threads() -> Result<Vec<Thread>, Fault> {
     let refused = |error: io::Error| Fault::internal(format!("/proc/self/task: {error}"));
-    let mut threads = Vec::new();
+    let mut ids: Vec<u32> = Vec::new();
     for entry in fs::read_dir("/proc/self/task").map_err(refused)? {
-        let id = entry.map_err(refused)?.file_name().to_str().and_then(|name| name.parse().ok());
-        // One that ended meanwhile is none.
-        threads.extend(id.and_then(thread));
+        ids.extend(entry.map_err(refused)?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
     }
-    threads.sort_by_key(|thread| thread.id);
-    Ok(threads)
+    ids.sort_unstable();
+    let mut names = Vec::new();
+    // One that ended meanwhile is none.
+    Ok(ids.into_iter().filter_map(|id| thread(id, &mut names)).collect())
 }
 
-fn thread(id: u32) -> Option<Thread> {
+/// The thread `id`, after those with `names`.
+fn thread(id: u32, names: &mut Vec<String>) -> Option<Thread> {
     let of = |file: &str| fs::read_to_string(format!("/proc/self/task/{id}/{file}")).ok();
-    let name = of("comm")?;
+    let name = of("comm")?.trim().to_owned();
     let status = of("status")?;
     let cores = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?.trim();
-    Some(Thread { id, does: does(name.trim(), cores, id == std::process::id()) })
+    let main = names.first().unwrap_or(&name);
+    let does = does(&name, cores, name == *main, names.contains(&name));
+    names.push(name);
+    Some(Thread { id, does })
 }
 
-/// What the thread `name`, which may run on `cores`, does: `shard 0 core 2`.
-fn does(name: &str, cores: &str, is_main: bool) -> String {
-    let what = match name {
-        _ if is_main => String::from("main process"),
-        name => name.strip_prefix("shard-").map_or_else(|| name.to_owned(), |rest| format!("shard {}", number(rest))),
+/// What the thread `name`, which may run on `cores`, does: `shard 0 core 2`. One that has its name from another, which began it, is a
+/// helper of that.
+fn does(name: &str, cores: &str, is_main: bool, is_again: bool) -> String {
+    let shard = |rest: &str| format!("shard {}", number(rest));
+    let what = match is_main {
+        true => String::from("main process"),
+        false => name.strip_prefix("shard-").map_or_else(|| name.to_owned(), shard),
     };
+    let helps = if is_again { "helper of " } else { "" };
     match cores.parse::<u32>() {
-        Ok(core) => format!("{what} core {core}"),
-        Err(_) => format!("{what} cores {cores}"),
+        Ok(core) => format!("{helps}{what} core {core}"),
+        Err(_) => format!("{helps}{what} cores {cores}"),
     }
 }
 
@@ -73,10 +80,12 @@ mod tests {
 
     #[test]
     fn a_thread_says_what_it_does_and_where() {
-        assert_eq!(does("shard-3-7", "2", false), "shard 3 core 2");
-        assert_eq!(does("shard-3", "0-1", false), "shard 3 cores 0-1");
-        assert_eq!(does("prober", "1", false), "prober core 1");
-        assert_eq!(does("siplane", "0-3,8", true), "main process cores 0-3,8");
+        assert_eq!(does("shard-3-7", "2", false, false), "shard 3 core 2");
+        assert_eq!(does("shard-3-7", "2", false, true), "helper of shard 3 core 2");
+        assert_eq!(does("shard-3", "0-1", false, false), "shard 3 cores 0-1");
+        assert_eq!(does("prober", "1", false, false), "prober core 1");
+        assert_eq!(does("siplane", "0-3,8", true, false), "main process cores 0-3,8");
+        assert_eq!(does("siplane", "0-3,8", true, true), "helper of main process cores 0-3,8");
     }
 
     #[test]
