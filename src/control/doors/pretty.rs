@@ -55,7 +55,8 @@ mod tests {
     fn the_layout_is_that_of_kamailio() {
         let written = "{\n\t\"jsonrpc\":\t\"2.0\",\n\t\"result\":\t{\n\t\t\"NRSETS\":\t2,\n\t\t\"RECORDS\":\t[{\n\t\t\t\t\"SET\":\t{\n\
                        \t\t\t\t\t\"ID\":\t2,\n\t\t\t\t\t\"TARGETS\":\t[{\n\t\t\t\t\t\t\t\"DEST\":\t{\n\t\t\t\t\t\t\t\t\"SOCKET\":\tnull\n\
-                       \t\t\t\t\t\t\t}\n\t\t\t\t\t\t}]\n\t\t\t\t}\n\t\t\t}, {\n\t\t\t\t\"SET\":\t{\n\t\t\t\t}\n\t\t\t}]\n\t},\n\t\"id\":\t1\n}";
+                       \t\t\t\t\t\t\t}\n\t\t\t\t\t\t}]\n\t\t\t\t}\n\t\t\t}, {\n\t\t\t\t\"SET\":\t{\n\t\t\t\t}\n\
+                       \t\t\t}]\n\t},\n\t\"id\":\t1\n}";
         assert_eq!(document(&serde_json::from_str(written).unwrap()), written);
         assert_eq!(document(&serde_json::json!([1, "b\u{1}\"", []])), "[1, \"b\\u0001\\\"\", []]");
     }
