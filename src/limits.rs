@@ -187,3 +187,9 @@ pub const CONTROL_REQUESTS_MAX: usize = 64;
 
 /// How long the client of a FIFO may take to read its reply; beyond it the reply is dropped, and the log says so.
 pub const CONTROL_REPLY_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// From one look at the config files, and at tables that are no longer in force, to the next.
+pub const CONTROL_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Differences that an answer shows one by one; beyond it they are only counted.
+pub const CONTROL_DIFF_LINES_MAX: usize = 1_000;

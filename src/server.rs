@@ -6,10 +6,10 @@
 mod cores;
 mod host_plan;
 
-use crate::config::{self, Config, EngineWish, IoSettings, ProberSettings};
+use crate::config::{self, Config, EngineWish, IoSettings};
 use crate::control::{self, Control, ControlPlan, ControlThread, OpenDoors};
 use crate::dispatcher::{Table, TableError};
-use crate::prober::{self, News, NewsSource, ProbePolicy, ProbeSettings, Prober, ProberPlan};
+use crate::prober::{self, News, NewsSource, ProbeSettings, Prober, ProberPlan};
 use crate::proxy::{Policy, Settings};
 pub use crate::shard::Snapshot;
 use crate::shard::{
@@ -97,6 +97,7 @@ impl Server {
     pub fn start(config: Config) -> Result<Self, ServerError> {
         let running = config.clone();
         let table = Table::build(config.sets, None).map_err(ServerError::Table)?;
+        control::restore(&config.control, &table);
         let policy = Policy { table, rules: config.rules, default_set: config.default_set };
         let policy = Arc::new(ArcSwap::from_pointee(policy));
         let cores = Cores::choose(&config.shards, config.prober.core)?;
@@ -135,57 +136,52 @@ impl Server {
         };
         // Also with an interval of zero: what calls say is judged there, and destinations may have an interval of their own.
         let sockets = sending.unwrap_or_default();
-        server.start_prober(&config.settings, &config.prober, cores.prober, sockets, answers)?;
-        server.start_control(running, doors)?;
+        let probing = Arc::new(ArcSwap::from_pointee(control::probe_settings(&config.prober, &config.settings)));
+        server.start_prober(&config.settings, Arc::clone(&probing), cores.prober, sockets, answers)?;
+        let own_core = Some(cores.prober).filter(|core| !cores.shards.contains(core));
+        server.start_control(running, doors, probing, own_core)?;
         tracing::info!(shards = ?cores.shards, listen = ?listened(&config.settings), "ready");
         Ok(server)
     }
 
     fn start_prober(
         &mut self,
-        settings: &Settings,
-        wish: &ProberSettings,
+        fixed: &Settings,
+        settings: Arc<ArcSwap<ProbeSettings>>,
         core: usize,
         sockets: Vec<UdpSocket>,
         answers: Arc<ProbeSink>,
     ) -> Result<(), ServerError> {
         let seed = clock::seed().map_err(|error| ServerError::System("random numbers", error))?;
-        let probing = ProbeSettings {
-            policy: match wish.policy {
-                config::ProbePolicy::All => ProbePolicy::All,
-                config::ProbePolicy::Flagged => ProbePolicy::Flagged,
-                config::ProbePolicy::WhenInactive => ProbePolicy::WhenInactive,
-            },
-            interval: wish.interval,
-            timeout: wish.timeout,
-            method: wish.method.clone(),
-            from: wish.from.clone(),
-            user_agent: settings.server.clone(),
-            probing_threshold: wish.probing_threshold,
-            inactive_threshold: wish.inactive_threshold,
-            reply_codes: wish.reply_codes.clone(),
-            latency_weight_permille: wish.latency_weight_permille,
-        };
-        let prober = Prober::new(probing, settings.timers, settings.listen.clone(), seed, clock::now());
+        let probing = ProbeSettings::clone(&settings.load());
+        let prober = Prober::new(probing, fixed.timers, fixed.listen.clone(), seed, clock::now());
         let (policy, stop) = (Arc::clone(&self.policy), Arc::clone(&self.stop_prober));
         let mut audit = Audit::new(self.counters.clone(), Arc::clone(&self.drift), clock::now());
         let also = Box::new(move |now, table: &Table| audit.pass(now, table.states()));
-        let plan = ProberPlan { prober, policy, sockets, core, stop, also };
+        let plan = ProberPlan { prober, settings, policy, sockets, core, stop, also };
         let thread = thread::Builder::new().name(String::from("prober"));
         let thread = thread.spawn(move || prober::run(plan, clock::now, &Answers(answers)));
         self.prober = Some(thread.map_err(|error| ServerError::System("prober thread", error))?);
         Ok(())
     }
 
-    fn start_control(&mut self, config: Config, doors: OpenDoors) -> Result<(), ServerError> {
+    /// On `core`, when there is one that no shard has.
+    fn start_control(
+        &mut self,
+        config: Config,
+        doors: OpenDoors,
+        probing: Arc<ArcSwap<ProbeSettings>>,
+        core: Option<usize>,
+    ) -> Result<(), ServerError> {
         let control = Control::new(ControlPlan {
             config,
             policy: Arc::clone(&self.policy),
+            probing,
             counters: self.counters.clone(),
             drift: Arc::clone(&self.drift),
             lifecycle: Arc::clone(&self.lifecycle),
         });
-        let thread = doors.serve(Arc::new(control));
+        let thread = doors.serve(Arc::new(control), core);
         self.control = Some(thread.map_err(|error| ServerError::System("control side", error))?);
         Ok(())
     }
@@ -202,6 +198,13 @@ impl Server {
     #[must_use]
     pub fn policy(&self) -> Arc<Policy> {
         self.policy.load_full()
+    }
+
+    /// Has the control side reload the config file; it tells the log what came of it.
+    pub fn reload(&self) {
+        if let Some(control) = &self.control {
+            control.reload();
+        }
     }
 
     /// An error when the shards have ended by themselves.

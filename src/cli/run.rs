@@ -4,14 +4,14 @@ use super::check;
 use crate::config::LogLevel;
 use crate::server::{Server, ServerError, Shutdown, Snapshot};
 use core::time::Duration;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
-/// Takes calls until a signal ends it.
+/// Takes calls until SIGTERM or SIGINT ends it; SIGHUP has it reload its config.
 pub(super) fn run(named: Option<PathBuf>) -> ExitCode {
     let (config, name) = match check::read(named) {
         Ok(read) => read,
@@ -25,7 +25,7 @@ pub(super) fn run(named: Option<PathBuf>) -> ExitCode {
     for warning in config.warnings.iter() {
         tracing::warn!("{warning}");
     }
-    let signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| ServerError::System("signals", error));
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| ServerError::System("signals", error));
     match signals.and_then(|signals| serve(config, signals)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -37,17 +37,29 @@ pub(super) fn run(named: Option<PathBuf>) -> ExitCode {
 
 fn serve(config: crate::config::Config, mut signals: Signals) -> Result<(), ServerError> {
     let server = Server::start(config)?;
-    while signals.pending().next().is_none() {
+    loop {
+        let pending: Vec<i32> = signals.pending().collect();
+        if pending.iter().any(ends) {
+            break;
+        }
+        if !pending.is_empty() {
+            server.reload();
+        }
         server.check()?;
         std::thread::sleep(Duration::from_millis(50));
     }
     tracing::info!("stopping: no new calls, running transactions finish");
-    let (shutdown, total) = server.shut_down(|| signals.pending().next().is_some());
+    let (shutdown, total) = server.shut_down(|| signals.pending().any(|signal| ends(&signal)));
     if let Shutdown::CutOff(left) = shutdown {
         tracing::warn!(transactions = left, "transactions were left unfinished");
     }
     tell(&total);
     Ok(())
+}
+
+/// SIGHUP asks for a reload; the others for the end.
+const fn ends(signal: &i32) -> bool {
+    *signal != SIGHUP
 }
 
 /// What happened since the start: every counter that is not zero.

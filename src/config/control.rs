@@ -1,10 +1,10 @@
-//! `[control]`: the doors of the control side.
+//! `[control]`: the doors of the control side, and what it does by itself.
 
 use super::reader::{Item, Section};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Which doors there are.
+/// Which doors there are, and what the control side does by itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ControlSettings {
     /// The unix stream socket of `siplane ctl` and kamcmd; none: no such door.
@@ -17,11 +17,23 @@ pub struct ControlSettings {
     pub fifo_reply_dir: PathBuf,
     /// The HTTP door; none: no such door.
     pub http: Option<HttpSettings>,
+    /// Where what operators said of destinations is kept over restarts; none: nowhere.
+    pub state_file: Option<PathBuf>,
+    /// Whether a config file that has changed is reloaded without being told to.
+    pub reload_on_change: bool,
 }
 
 impl Default for ControlSettings {
     fn default() -> Self {
-        Self { socket: None, datagram_socket: None, fifo: None, fifo_reply_dir: PathBuf::from("/tmp"), http: None }
+        Self {
+            socket: None,
+            datagram_socket: None,
+            fifo: None,
+            fifo_reply_dir: PathBuf::from("/tmp"),
+            http: None,
+            state_file: None,
+            reload_on_change: false,
+        }
     }
 }
 
@@ -99,6 +111,8 @@ pub(super) fn control(mut section: Section<'_>) -> ControlSettings {
         fifo: path(&mut section, "fifo"),
         fifo_reply_dir: path(&mut section, "fifo_reply_dir").unwrap_or(default.fifo_reply_dir),
         http,
+        state_file: path(&mut section, "state_file"),
+        reload_on_change: section.flag("reload_on_change"),
     };
     section.finish();
     settings

@@ -15,19 +15,19 @@ const ENTRY_ALLOWED: &str = "a SIP URI in quotes, or { uri = \"sip:…\", weight
 const ATTRIBUTES: [&str; 7] = ["weight", "rweight", "priority", "duid", "maxload", "latency", "cc"];
 
 /// The largest share of one destination.
-pub(super) const WEIGHT_MAX: i64 = 65_535;
+pub const WEIGHT_MAX: i64 = 65_535;
 
 /// Calls at once that a bound may name; as much as Kamailio's.
-pub(super) const MAXLOAD_MAX: i64 = 0x7fff_ffff;
+pub const MAXLOAD_MAX: i64 = 0x7fff_ffff;
 
 /// Calls in one second that a bound may name: more than any machine takes.
-const CALLS_PER_SECOND_MAX: i64 = 1_000_000;
+pub const CALLS_PER_SECOND_MAX: i64 = 1_000_000;
 
 /// Milliseconds that a destination may be said to take to answer: more than any probe waits.
 pub(super) const LATENCY_MS_MAX: i64 = 60_000;
 
 /// Bytes of attributes at most.
-pub(super) const ATTRS_BYTES_MAX: usize = 4_096;
+pub const ATTRS_BYTES_MAX: usize = 4_096;
 
 /// Reads one entry.
 pub(super) fn read(item: &Item<'_>, around: &Surroundings<'_>) -> Option<DestinationSpec> {

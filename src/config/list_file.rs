@@ -152,7 +152,7 @@ pub(super) struct Notes<'f> {
 }
 
 impl<'f> Notes<'f> {
-    fn new(file: &'f str) -> Self {
+    pub(super) fn new(file: &'f str) -> Self {
         Self { file, line: 0, problems: Vec::new(), repeated: BTreeMap::new() }
     }
 
@@ -208,7 +208,7 @@ impl<'f> Notes<'f> {
         }
     }
 
-    fn into_problems(mut self) -> Problems {
+    pub(super) fn into_problems(mut self) -> Problems {
         for (index, more) in self.repeated.into_values().filter(|(_, more)| *more > 0) {
             self.problems[index].found.push_str(&format!(" (and {more} times more below)"));
         }

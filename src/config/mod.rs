@@ -9,6 +9,7 @@
 //!   those of the config, each with its own file's name; a line of it that cannot be used is left out.
 //! - Nothing here looks at the machine: which cores exist and which addresses can be bound is found out at start.
 
+mod added;
 mod address;
 mod algorithm;
 mod chain;
@@ -34,7 +35,9 @@ mod socket;
 mod tests;
 mod uri;
 
+pub use added::{Added, added};
 pub use control::{ControlSettings, HttpSettings, Role, TlsSettings};
+pub use destination::{ATTRS_BYTES_MAX, CALLS_PER_SECOND_MAX, MAXLOAD_MAX, WEIGHT_MAX};
 pub use io::{EngineWish, IoSettings, SteeringWish};
 pub use problem::{Kind, Problem, Problems};
 
@@ -67,6 +70,9 @@ pub struct Config {
     /// Where a request goes that no rule takes. Unless the file says: the only set when there is one set and no rule,
     /// otherwise none.
     pub default_set: Option<SetId>,
+    /// The listen address that requests to destinations without one of their own leave by (Kamailio's `ds_default_socket`);
+    /// [`Config::sets`] have it.
+    pub default_socket: Option<SocketId>,
     /// How many shards there are, and where.
     pub shards: ShardsPlan,
     /// How they reach the kernel.
@@ -81,6 +87,8 @@ pub struct Config {
     pub control: ControlSettings,
     /// The file that it was read from; none: it was no file.
     pub path: Option<PathBuf>,
+    /// The list file that it names, as it is found from here.
+    pub list_path: Option<PathBuf>,
     /// What is odd in the file, but no error.
     pub warnings: Problems,
 }
@@ -254,10 +262,11 @@ fn config(mut root: Section<'_>, beside: &Path, read_file: ReadFile<'_>) -> (Con
     let prober = process::prober(root.section("prober"), &settings.listen);
     let list_around = ListSurroundings { listen: &settings.listen, probes: !prober.interval.is_zero() };
     let (list, list_problems) = list(&mut root, beside, read_file, list_around);
+    let list_path = list.as_ref().map(|list| PathBuf::from(&list.file)).filter(|path| !path.as_os_str().is_empty());
     let around = set::Surroundings { listen: &settings.listen, timers: &settings.timers, prober: &prober };
     let (mut sets, names) = set::sets(&mut root, &around, list);
-    let defaults =
-        socket::Defaults { own: default.map(|(_, number)| number), ping: prober.socket.map(|socket| socket.0) };
+    let default_socket = default.map(|(_, number)| number);
+    let defaults = socket::Defaults { own: default_socket, ping: prober.socket.map(|socket| socket.0) };
     defaults.apply(&mut sets, &settings.listen);
     let rules = rule::rules(&mut root, &names);
     let default_set = match root.item("default_set") {
@@ -269,6 +278,7 @@ fn config(mut root: Section<'_>, beside: &Path, read_file: ReadFile<'_>) -> (Con
         sets,
         rules,
         default_set,
+        default_socket: default_socket.map(SocketId),
         shards: process::shards(&mut root),
         io: io::io(root.section("io")),
         prober,
@@ -276,6 +286,7 @@ fn config(mut root: Section<'_>, beside: &Path, read_file: ReadFile<'_>) -> (Con
         log: process::log(root.section("log")),
         control: control::control(root.section("control")),
         path: None,
+        list_path,
         warnings: Problems::default(),
     };
     root.finish();

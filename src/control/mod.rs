@@ -16,19 +16,32 @@
 
 mod answer;
 mod arguments;
+mod diff;
+mod diff_fields;
 mod doors;
 mod fault;
+mod fixed;
+mod in_force;
 mod metrics;
+mod probing;
+mod publish;
+mod reload;
 mod rpc;
 mod running;
+mod state_file;
 mod thread;
 mod utilisation;
 mod value;
+mod watch;
 
 pub use answer::Answer;
 pub use arguments::{Arguments, Given, Kind, Param};
+pub use diff::{Change, Diff, Field, Line};
 pub use fault::{Blame, Fault};
+pub use probing::probe_settings;
+pub use reload::{Outcome, Source};
 pub use rpc::{Later, METHODS, Method, Role, Run, find};
 pub use running::{Control, ControlPlan};
+pub use state_file::restore;
 pub use thread::{ControlThread, OpenDoors, open};
 pub use value::Value;

@@ -1,6 +1,10 @@
 //! What methods work on.
 
+use super::in_force::InForce;
+use super::publish::Retired;
+use super::state_file::StateFile;
 use crate::config::Config;
+use crate::prober::ProbeSettings;
 use crate::proxy::{Policy, Settings};
 use crate::shard::{Drift, Lifecycle, Phase, ShardCounters, Snapshot};
 use arc_swap::ArcSwap;
@@ -12,15 +16,22 @@ use std::time::SystemTime;
 pub struct Control {
     plan: ControlPlan,
     started_at: SystemTime,
+    pub(super) in_force: ArcSwap<InForce>,
+    /// One change at a time; those that come meanwhile wait in turn.
+    pub(super) changes: tokio::sync::Mutex<()>,
+    pub(super) retired: Retired,
+    pub(super) state_file: StateFile,
 }
 
 /// What the control side is given at start.
 #[derive(Debug)]
 pub struct ControlPlan {
-    /// The config in force.
+    /// The config that it starts with.
     pub config: Config,
     /// The published policy.
     pub policy: Arc<ArcSwap<Policy>>,
+    /// The published settings of probes.
+    pub probing: Arc<ArcSwap<ProbeSettings>>,
     /// What each shard publishes.
     pub counters: Vec<Arc<ShardCounters>>,
     /// What the last audit found.
@@ -33,7 +44,14 @@ impl Control {
     /// The control side of a process that starts now.
     #[must_use]
     pub fn new(plan: ControlPlan) -> Self {
-        Self { plan, started_at: SystemTime::now() }
+        Self {
+            started_at: SystemTime::now(),
+            in_force: ArcSwap::from_pointee(InForce::at_start(plan.config.clone())),
+            changes: tokio::sync::Mutex::new(()),
+            retired: Retired::default(),
+            state_file: StateFile::new(plan.config.control.state_file.clone()),
+            plan,
+        }
     }
 
     /// When the process started.
@@ -46,6 +64,21 @@ impl Control {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.plan.config.settings
+    }
+
+    /// The config in force.
+    pub(super) fn in_force(&self) -> Arc<InForce> {
+        self.in_force.load_full()
+    }
+
+    /// Where policies are published.
+    pub(super) fn published(&self) -> &ArcSwap<Policy> {
+        &self.plan.policy
+    }
+
+    /// Where the settings of probes are published.
+    pub(super) fn probing(&self) -> &ArcSwap<ProbeSettings> {
+        &self.plan.probing
     }
 
     /// The policy in force.

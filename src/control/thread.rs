@@ -1,17 +1,19 @@
 //! The thread of the control side.
 
-use super::Control;
 use super::doors::{self, Doors};
+use super::{Control, Source, watch};
 use crate::config::ControlSettings;
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::oneshot;
 
 /// The running control side; dropping it ends it.
 #[derive(Debug)]
 pub struct ControlThread {
+    control: Arc<Control>,
+    runtime: Handle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -27,11 +29,24 @@ impl Drop for ControlThread {
     }
 }
 
+impl ControlThread {
+    /// Reloads the config file, soon; the log tells what came of it.
+    pub fn reload(&self) {
+        let control = Arc::clone(&self.control);
+        self.runtime.spawn(async move {
+            // Told by the reload itself.
+            let _ = control.reload(Source::File, "signal").await;
+        });
+    }
+}
+
 /// The doors, open, with nobody behind them yet: who knocks waits.
 #[derive(Debug)]
 pub struct OpenDoors {
     runtime: Runtime,
     doors: Doors,
+    /// Whether changed files are reloaded.
+    watches: bool,
 }
 
 /// Opens the doors that `settings` ask for.
@@ -44,25 +59,34 @@ pub fn open(settings: &ControlSettings) -> io::Result<OpenDoors> {
         let _inside = runtime.enter();
         doors::open(settings)?
     };
-    Ok(OpenDoors { runtime, doors })
+    Ok(OpenDoors { runtime, doors, watches: settings.reload_on_change })
 }
 
 impl OpenDoors {
-    /// Serves them on a thread of its own.
+    /// Serves them on a thread of its own, on `core` if there is one.
     ///
     /// # Errors
     /// When there may be no more threads.
-    pub fn serve(self, control: Arc<Control>) -> io::Result<ControlThread> {
-        let Self { runtime, doors } = self;
+    pub fn serve(self, control: Arc<Control>, core: Option<usize>) -> io::Result<ControlThread> {
+        let Self { runtime, doors, watches } = self;
         let (stop, stopped) = oneshot::channel();
+        let (handle, shared) = (runtime.handle().clone(), Arc::clone(&control));
         let serve = move || {
+            // Threads for long work inherit it: a table is built where no shard is.
+            if core.is_some_and(|id| !core_affinity::set_for_current(core_affinity::CoreId { id })) {
+                tracing::warn!(core, "the control side cannot be pinned to its core");
+            }
             runtime.block_on(async {
+                tokio::spawn(watch::sweep(Arc::clone(&control)));
+                if watches {
+                    tokio::spawn(watch::files(Arc::clone(&control)));
+                }
                 doors.serve(control);
                 // An error says that the sender is gone, which is the same.
                 let _ = stopped.await;
             });
         };
         let thread = thread::Builder::new().name(String::from("control")).spawn(serve)?;
-        Ok(ControlThread { stop: Some(stop), thread: Some(thread) })
+        Ok(ControlThread { control: shared, runtime: handle, stop: Some(stop), thread: Some(thread) })
     }
 }

@@ -97,8 +97,12 @@ pub(super) fn check(specs: &[SetSpec]) -> Result<(), TableError> {
     Ok(())
 }
 
-/// The stable name of every destination of a set, in file order.
-pub(super) fn duids(spec: &SetSpec) -> Result<Vec<String>, TableError> {
+/// The stable name of every destination of a set, in file order: its duid, or one derived from set, URI and socket.
+///
+/// # Errors
+///
+/// [`TableError::DuplicateDuid`].
+pub fn duids(spec: &SetSpec) -> Result<Vec<String>, TableError> {
     let mut taken = BTreeSet::new();
     for DestinationSpec { duid, .. } in spec.destinations.iter().filter(|destination| !destination.duid.is_empty()) {
         if !taken.insert(duid.clone()) {

@@ -275,6 +275,18 @@ impl States {
         self.slot(index).vitals.evidence.ejections.store(0, Ordering::Relaxed);
     }
 
+    /// An operator says that it may get traffic again: ends ejection and hold-off at once, and forgets the failures that led there.
+    pub fn pardon(&self, index: StateIndex, now: Instant) {
+        let cells = &self.slot(index).vitals.evidence;
+        cells.forget_rows();
+        cells.wish_ns.store(0, Ordering::Relaxed);
+        for until in [&cells.ejected_until_ns, &cells.held_until_ns] {
+            until.fetch_min(now.as_nanos(), Ordering::Relaxed);
+        }
+        let (why, bits) = (Why::new(Cause::Operator, Reason::Said), Standing::EJECTED | Standing::HELD_OFF);
+        self.change_because(index, now, why, EventKind::Returned, |standing| standing.with(bits, false));
+    }
+
     /// Whether it gets traffic, when it is enabled, although it is out. No change of the destination itself: it leaves no date.
     pub fn set_panic(&self, index: StateIndex, panic: bool) {
         if self.standing_now(index).has(Standing::PANIC) != panic {
@@ -341,6 +353,18 @@ mod tests {
         states.readmit(INDEX, Instant::from_nanos(2_000));
         assert!(states.is_available(INDEX) && returned());
         assert_eq!(states.outage(INDEX).ejections, 1);
+    }
+
+    #[test]
+    fn an_operators_pardon_ends_ejection_and_hold_off_at_once() {
+        let states = States::new();
+        (0..5).for_each(|_| states.note_timeout(INDEX));
+        states.eject(INDEX, LATER, Reason::FaultsPercent(60), NOW);
+        states.hold(INDEX, Instant::from_nanos(2_000), NOW);
+        states.pardon(INDEX, Instant::from_nanos(500));
+        assert!(states.is_available(INDEX));
+        assert_eq!(states.evidence(INDEX).timeouts_in_row, 0);
+        assert_eq!(states.last_reason(INDEX), Why::new(Cause::Operator, Reason::Said));
     }
 
     #[test]

@@ -29,8 +29,9 @@ impl Legacy {
     }
 }
 
-/// Kamailio's hash of one or two strings, bit by bit.
-pub(super) fn hash(first: &[u8], second: &[u8]) -> u32 {
+/// Kamailio's hash of one or two strings, bit by bit; never 0.
+#[must_use]
+pub fn hash(first: &[u8], second: &[u8]) -> u32 {
     let hash = second.chunks(4).fold(first.chunks(4).fold(0, add), add);
     match hash.wrapping_add(hash >> 11).wrapping_add(hash >> 13).wrapping_add(hash >> 23) {
         0 => 1,

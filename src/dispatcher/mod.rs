@@ -66,11 +66,12 @@ mod view;
 mod vitals;
 mod weight;
 
-pub use check::TableError;
+pub use check::{TableError, duids};
 pub use events::{Cause, Event, EventKind, Reason, Why};
 pub use evidence::{Evidence, Outage, PanicRule, PassiveSpec};
 pub use gate::Refused;
 pub use latency::{ESTIMATE_AFTER, FAILURE_COUNTS_AS, Latency, RESPONSE_HALF_LIFE};
+pub use legacy::hash as kamailio_hash;
 pub use load::{LoadToken, leaked_tokens};
 pub use overload::{Attempt, Overload, OverloadAlgorithm, OverloadBounds, OverloadReport};
 pub use random::Random;

@@ -1,6 +1,7 @@
 //! The prober's thread.
 
 use super::schedule::Prober;
+use super::settings::ProbeSettings;
 use crate::dispatcher::{EventKind, Table};
 use crate::limits;
 use crate::proxy::{Outbox, Policy};
@@ -36,6 +37,8 @@ pub type Chore = Box<dyn FnMut(Instant, &Table) + Send>;
 pub struct ProberPlan {
     /// The schedule.
     pub prober: Prober,
+    /// The published settings, which it was made with.
+    pub settings: Arc<ArcSwap<ProbeSettings>>,
     /// The published policy.
     pub policy: Arc<ArcSwap<Policy>>,
     /// Duplicates of the listen sockets, in the order of the listen addresses.
@@ -50,12 +53,13 @@ pub struct ProberPlan {
 
 /// Probes until it is told to stop. `now` reads the clock.
 pub fn run(plan: ProberPlan, now: impl Fn() -> Instant, news: &impl NewsSource) {
-    let ProberPlan { mut prober, policy, sockets, core, stop, mut also } = plan;
+    let ProberPlan { mut prober, settings, policy, sockets, core, stop, mut also } = plan;
     if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
         tracing::warn!(core, "the prober cannot be pinned to its core");
     }
     let mut out = Outbox::new();
     let mut current = policy.load_full();
+    let mut probing = settings.load_full();
     let mut events_lost = 0;
     prober.set_table(now(), &current.table);
     while !stop.load(Ordering::Acquire) {
@@ -63,6 +67,10 @@ pub fn run(plan: ProberPlan, now: impl Fn() -> Instant, news: &impl NewsSource) 
         if !Arc::ptr_eq(&current, &policy.load()) {
             current = policy.load_full();
             prober.set_table(at, &current.table);
+        }
+        if !Arc::ptr_eq(&probing, &settings.load()) {
+            probing = settings.load_full();
+            prober.set_settings(at, ProbeSettings::clone(&probing));
         }
         news.drain(&mut |one| match one {
             News::Response(bytes, at) => prober.handle_answer(at, &current.table, bytes),

@@ -138,6 +138,19 @@ impl Prober {
         table.states().push_event(Event { at: now, destination: None, kind, why });
     }
 
+    /// Other settings are in force: everything is probed by them from its next probe on, which comes within their interval.
+    pub fn set_settings(&mut self, now: Instant, settings: ProbeSettings) {
+        self.template = Template { user_agent: settings.user_agent.clone() };
+        self.settings = settings;
+        for id in self.known.values().copied().collect::<Vec<_>>() {
+            let Some(entry) = self.entries.get_mut(id) else { continue };
+            let pace = Effective { settings: &self.settings, spec: &entry.spec }.pace();
+            let spread = Duration::from_nanos(self.random.below(pace.as_nanos() as u64));
+            entry.next_at = entry.next_at.min(now + spread);
+            self.file(id);
+        }
+    }
+
     /// When [`Prober::handle_timeout`] is wanted next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
@@ -240,6 +253,9 @@ impl Prober {
         let Some(destination) = table.destination(entry.id) else { return };
         let effective = Effective { settings: &self.settings, spec: &entry.spec };
         entry.next_at = now + jittered(effective.pace(), &mut self.random);
+        if !self.settings.active {
+            return entry.tell_first(now, table);
+        }
         let never = effective.never();
         let disabled = table.states().admin(destination.state) == Admin::Disabled;
         if never || disabled || !effective.wanted(destination, table.states()) {

@@ -55,6 +55,8 @@ impl ProbePolicy {
 /// How destinations are probed that say nothing else in their [`ProbeSpec`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProbeSettings {
+    /// Whether anything is probed at all (Kamailio's `dispatcher.ping_active`); while it is not, all stays as probes left it.
+    pub active: bool,
     /// Which are probed.
     pub policy: ProbePolicy,
     /// From one probe of a destination to the next, each time shifted by up to a tenth; zero: only those that have one of their own.

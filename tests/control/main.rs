@@ -3,6 +3,7 @@
 mod clients;
 mod datagram;
 mod fifo;
+mod dispatcher;
 mod http;
 mod http_tls;
 mod kamcmd;
@@ -10,6 +11,7 @@ mod live_kamailio;
 mod metrics;
 #[path = "../loopback/program.rs"]
 mod program;
+mod reload;
 mod stream;
 
 use program::Siplane;

@@ -53,10 +53,16 @@ impl Siplane {
         fs::read_to_string(self.directory.join("log")).unwrap()
     }
 
+    /// Sends it the signal of that name.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id();
+        assert!(Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status().unwrap().success());
+    }
+
     /// Sends SIGTERM and waits for the end, no longer than it may take.
     pub fn terminate(mut self) -> ExitStatus {
         let id = self.child.id();
-        assert!(Command::new("sh").args(["-c", &format!("kill -TERM {id}")]).status().unwrap().success());
+        self.signal("TERM");
         let end = Instant::now() + SHUTDOWN_TIMEOUT + SHUTDOWN_SLACK;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {

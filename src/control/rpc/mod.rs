@@ -1,8 +1,17 @@
 //! Every method, once.
 
 mod calls;
+mod config;
 mod core;
 mod counters;
+mod dispatcher_change;
+mod dispatcher_find;
+mod dispatcher_get;
+mod dispatcher_hash;
+mod dispatcher_letters;
+mod dispatcher_list;
+mod dispatcher_modify;
+mod dispatcher_state;
 mod memory;
 mod sockets;
 mod statistics;
@@ -45,7 +54,14 @@ pub struct Method {
 /// All methods, by area.
 pub const METHODS: &[&[Method]] = &[
     calls::METHODS,
+    config::METHODS,
     core::METHODS,
+    dispatcher_change::METHODS,
+    dispatcher_get::METHODS,
+    dispatcher_hash::METHODS,
+    dispatcher_list::METHODS,
+    dispatcher_modify::METHODS,
+    dispatcher_state::METHODS,
     memory::METHODS,
     sockets::METHODS,
     statistics::METHODS,

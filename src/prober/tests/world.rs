@@ -15,6 +15,7 @@ pub(super) const SECOND: Duration = Duration::from_secs(1);
 /// Probes every second, given up after 800 ms; two failures are too many, two answers enough.
 pub(super) fn settings(policy: ProbePolicy) -> ProbeSettings {
     ProbeSettings {
+        active: true,
         policy,
         interval: SECOND,
         timeout: Duration::from_millis(800),
