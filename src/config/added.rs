@@ -89,7 +89,7 @@ mod tests {
 
     fn read(columns: Added<'_>, more: &str) -> Result<DestinationSpec, String> {
         let text = format!(
-            "listen = [\"udp:127.0.0.1:5060\", \"udp:127.0.0.1:5070\"]\n{more}\n[prober]\ninterval_ms = 1\n\
+            "listen = [\"udp:127.0.0.1:5060\", \"udp:127.0.0.1:5070\"]\n{more}\n[prober]\ninterval_ms = 1000\n\
              [[set]]\nid = 1\nalgorithm = \"weight\"\n\
              destinations = [{{ uri = \"sip:192.0.2.9\", weight = 30 }}]\n"
         );
