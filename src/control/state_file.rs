@@ -62,22 +62,13 @@ fn record(destination: &Destination, admin: Admin) -> Json {
     json!({
         "set": destination.set.0,
         "duid": destination.duid,
-        "admin": name(admin),
-        "configured": name(configured(destination)),
+        "admin": admin.name(),
+        "configured": configured(destination).name(),
     })
 }
 
 const fn configured(destination: &Destination) -> Admin {
     if destination.disabled { Admin::Disabled } else { Admin::Enabled }
-}
-
-/// The word for it.
-pub(super) const fn name(admin: Admin) -> &'static str {
-    match admin {
-        Admin::Enabled => "enabled",
-        Admin::Draining => "draining",
-        Admin::Disabled => "disabled",
-    }
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {

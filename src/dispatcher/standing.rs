@@ -12,6 +12,18 @@ pub enum Health {
     Inactive,
 }
 
+impl Health {
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Trying => "trying",
+            Self::Inactive => "inactive",
+        }
+    }
+}
+
 /// What an operator said about a destination; no evidence ever changes it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Admin {
@@ -22,6 +34,18 @@ pub enum Admin {
     Draining,
     /// No traffic and no probes.
     Disabled,
+}
+
+impl Admin {
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Draining => "draining",
+            Self::Disabled => "disabled",
+        }
+    }
 }
 
 /// Health in bits 0-1, admin in bits 2-3, then what calls brought about; 0 is active and enabled.

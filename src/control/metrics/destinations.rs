@@ -34,7 +34,7 @@ pub(super) fn write(page: &mut Page<'_>, table: &Table, with_histograms: bool) -
 fn words<'t, W: PartialEq + Copy>(
     rows: &Rows<'t>,
     label: &'static str,
-    all: &'static [(W, &'static str)],
+    all: [(W, &'static str); 3],
     now: impl Fn(&Destination) -> W,
 ) -> Vec<(Labels, f64)> {
     let of = |(labels, it): &(Labels, &'t Destination)| {
@@ -47,13 +47,11 @@ fn words<'t, W: PartialEq + Copy>(
 }
 
 fn standing(page: &mut Page<'_>, rows: &Rows<'_>, states: &States) -> Result<(), Error> {
-    const HEALTH: &[(Health, &str)] =
-        &[(Health::Active, "active"), (Health::Trying, "trying"), (Health::Inactive, "inactive")];
-    const ADMIN: &[(Admin, &str)] =
-        &[(Admin::Enabled, "enabled"), (Admin::Draining, "draining"), (Admin::Disabled, "disabled")];
-    let health = words(rows, "state", HEALTH, |it| states.health(it.state));
+    let all = [Health::Active, Health::Trying, Health::Inactive].map(|health| (health, health.name()));
+    let health = words(rows, "state", all, |it| states.health(it.state));
     page.gauges("destination_state", "What evidence says of the destination: 1 for the state it is in.", health)?;
-    let admin = words(rows, "admin", ADMIN, |it| states.admin(it.state));
+    let all = [Admin::Enabled, Admin::Draining, Admin::Disabled].map(|admin| (admin, admin.name()));
+    let admin = words(rows, "admin", all, |it| states.admin(it.state));
     page.gauges("destination_admin", "What an operator says of the destination: 1 for what holds.", admin)?;
     let available =
         rows.iter().map(|(labels, it)| (labels.clone(), f64::from(u8::from(states.is_available(it.state)))));

@@ -86,11 +86,7 @@ fn configured(destination: &Destination, control: &Control) -> Members {
 
 fn standing(states: &States, destination: &Destination, now: Instant, flags: String) -> Members {
     let state = destination.state;
-    let health = match states.health(state) {
-        Health::Active => "active",
-        Health::Trying => "trying",
-        Health::Inactive => "inactive",
-    };
+    let health = states.health(state).name();
     let since = now.saturating_since(states.last_change(state));
     let since_date: chrono::DateTime<chrono::Local> =
         SystemTime::now().checked_sub(since).unwrap_or(SystemTime::UNIX_EPOCH).into();

@@ -13,6 +13,7 @@ mod dispatcher_list;
 mod dispatcher_modify;
 mod dispatcher_state;
 mod memory;
+mod overview;
 mod sockets;
 mod statistics;
 mod system;
@@ -63,6 +64,7 @@ pub const METHODS: &[&[Method]] = &[
     dispatcher_modify::METHODS,
     dispatcher_state::METHODS,
     memory::METHODS,
+    overview::METHODS,
     sockets::METHODS,
     statistics::METHODS,
     system::METHODS,
