@@ -3,7 +3,7 @@
 use super::dispatcher_letters::letters;
 use super::{Method, Role, Run, dispatcher_find};
 use crate::control::{Answer, Arguments, Control, Fault, Kind, Param, Value, state_file};
-use crate::dispatcher::{Destination, Health, OverloadAlgorithm, Report, States};
+use crate::dispatcher::{Destination, OverloadAlgorithm, Report, States};
 use crate::shard::clock;
 use crate::time::Instant;
 use core::time::Duration;
@@ -96,7 +96,7 @@ fn standing(states: &States, destination: &Destination, now: Instant, flags: Str
         ("flags", Value::from(flags)),
         ("available", Value::from(states.is_available(state))),
         ("health", Value::fixed(health)),
-        ("admin", Value::fixed(state_file::name(states.admin(state)))),
+        ("admin", Value::fixed(states.admin(state).name())),
         ("since", Value::from(since_date.to_rfc3339_opts(chrono::SecondsFormat::Millis, false))),
         ("since_s", seconds(since)),
         ("why", Value::from(states.last_reason(state).to_string())),
