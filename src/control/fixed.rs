@@ -46,6 +46,7 @@ fn differing(running: &Config, next: &Config) -> Vec<&'static str> {
         preloaded_route,
         server,
         transactions_max,
+        transactions_ready,
         dialogs_max,
         stored_bytes_max,
     } = &running.settings;
@@ -58,6 +59,7 @@ fn differing(running: &Config, next: &Config) -> Vec<&'static str> {
         ("preloaded_route", *preloaded_route != other.preloaded_route),
         ("server_header", *server != other.server),
         ("transactions_max", *transactions_max != other.transactions_max),
+        ("transactions_ready", *transactions_ready != other.transactions_ready),
         ("dialogs_max", *dialogs_max != other.dialogs_max),
         ("stored_bytes_max", *stored_bytes_max != other.stored_bytes_max),
         ("shards", running.shards != next.shards),
@@ -103,6 +105,7 @@ mod tests {
             ("preloaded_route = \"reject\"", "preloaded_route"),
             ("server_header = \"x\"", "server_header"),
             ("transactions_max = 1000", "transactions_max"),
+            ("transactions_ready = 1000", "transactions_ready"),
             ("dialogs_max = 1000", "dialogs_max"),
             ("stored_bytes_max = 100000000", "stored_bytes_max"),
             ("shards = 1", "shards"),

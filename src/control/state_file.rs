@@ -119,7 +119,7 @@ impl Said {
                 table.states().set_admin(destination.state, self.admin, clock::now());
             }
             None => {
-                let (set, duid, admin) = (self.set.0, &self.duid, name(self.admin));
+                let (set, duid, admin) = (self.set.0, &self.duid, self.admin.name());
                 tracing::warn!(
                     set,
                     duid,
@@ -143,7 +143,7 @@ fn read(bytes: &[u8]) -> Result<Vec<Said>, String> {
 fn said(record: &Json) -> Option<Said> {
     let admin = |key: &str| {
         let word = record[key].as_str()?;
-        [Admin::Enabled, Admin::Draining, Admin::Disabled].into_iter().find(|admin| name(*admin) == word)
+        [Admin::Enabled, Admin::Draining, Admin::Disabled].into_iter().find(|admin| admin.name() == word)
     };
     let set = SetId(u32::try_from(record["set"].as_u64()?).ok()?);
     let duid = record["duid"].as_str()?.to_owned();

@@ -2,8 +2,8 @@
 
 mod clients;
 mod datagram;
-mod fifo;
 mod dispatcher;
+mod fifo;
 mod http;
 mod http_tls;
 mod kamcmd;

@@ -2,7 +2,7 @@
 
 use super::dispatcher_letters::letters;
 use super::{Method, Role, Run, dispatcher_find};
-use crate::control::{Answer, Arguments, Control, Fault, Kind, Param, Value, state_file};
+use crate::control::{Answer, Arguments, Control, Fault, Kind, Param, Value};
 use crate::dispatcher::{Destination, OverloadAlgorithm, Report, States};
 use crate::shard::clock;
 use crate::time::Instant;

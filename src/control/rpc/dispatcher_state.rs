@@ -8,7 +8,7 @@ use super::dispatcher_find::{self, Key};
 use super::dispatcher_letters::Mark;
 use super::{Later, Method, Role, Run};
 use crate::control::in_force::InForce;
-use crate::control::{Answer, Arguments, Control, Fault, Kind, Param, Value, state_file};
+use crate::control::{Answer, Arguments, Control, Fault, Kind, Param, Value};
 use crate::dispatcher::{Admin, Set};
 use crate::prober::ProbeSettings;
 use crate::proxy::Policy;
@@ -123,7 +123,7 @@ fn say(control: Arc<Control>, arguments: Arguments, admin: Admin) -> Later {
             ("set", Value::from(set.id.0)),
             ("duid", Value::from(destination.duid.as_str())),
             ("uri", Value::from(destination.uri.as_str())),
-            ("admin", Value::fixed(state_file::name(admin))),
+            ("admin", Value::fixed(admin.name())),
             ("calls", Value::from(states.load(destination.state))),
         ]);
         Ok((None, answer))
