@@ -133,14 +133,15 @@ class Siplane:
     load_options, destinations, says_goodbye, ready_word = (), 2, True, " ready "
     gone_s, keeps_freed = 36, True  # after so long nothing is left of a call's set-up but the call: 64*T1 and some
 
-    def __init__(self, name, engine, algorithm, shards=1, waiting=""):
+    def __init__(self, name, engine, algorithm, shards=1, waiting="", ready=400_000):
         self.name, self.engine, self.algorithm, self.shards, self.waiting = name, engine, algorithm, shards, waiting
+        self.ready = ready  # transactions that memory is made ready for at start
 
     def start(self, rig, **_):
         """Runs it on core 0; a second shard on core 1."""
         folder = pathlib.Path(tempfile.mkdtemp(prefix="siplane-compare-"))
         words = {"LISTEN": rig.proxy, "SHARDS": ", ".join(map(str, range(self.shards))), "ENGINE": self.engine,
-                 "WAITING": self.waiting, "ALGORITHM": self.algorithm,
+                 "WAITING": self.waiting, "READY": self.ready, "ALGORITHM": self.algorithm,
                  "DESTINATIONS": ", ".join(f'{{ uri = "{uri}" }}' for uri in rig.destinations())}
         config = fill(HERE / "siplane.toml", folder / "siplane.toml", words)
         return Running(self, [rig.program("siplane"), "run", "--config", config], folder, set(range(self.shards)))
@@ -203,12 +204,13 @@ def fill(template, path, words):
     """Writes the template with its @-words filled in."""
     text = template.read_text()
     for word, value in words.items():
-        text = text.replace(f"@{word}@", value)
+        text = text.replace(f"@{word}@", str(value))
     path.write_text(text)
     return path
 
 
 RING = Siplane("siplane", "io_uring", "call-load")
+RING_AS_IT_COMES = Siplane("siplane", "io_uring", "call-load", ready=0)  # so that memory is what calls take
 MMSG = Siplane("siplane, mmsg", "mmsg", "call-load")
 TURNS = Siplane("siplane, round-robin", "io_uring", "round-robin")
 KAMAILIO_LOAD = [Kamailio(f"Kamailio, dialogs and call load, {n} child{'ren' * (n > 1)}", n, True) for n in (1, 2)]

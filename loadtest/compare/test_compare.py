@@ -93,7 +93,7 @@ class Files(unittest.TestCase):
     """Templates and markers."""
 
     def test_every_word_of_the_templates_is_filled_in(self):
-        words = {"siplane.toml": {"LISTEN", "SHARDS", "ENGINE", "WAITING", "ALGORITHM", "DESTINATIONS"},
+        words = {"siplane.toml": {"LISTEN", "SHARDS", "ENGINE", "WAITING", "READY", "ALGORITHM", "DESTINATIONS"},
                  "kamailio.cfg": {"LISTEN", "CHILDREN", "FOLDER"}}
         for name, known in words.items():
             self.assertEqual(set(re.findall(r"@([A-Z]+)@", (HERE / name).read_text())), known)
