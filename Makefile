@@ -1,11 +1,13 @@
 # siplane: `make test` is all that is checked before a change counts. GNU make and rustup's cargo are presumed.
 
 .DEFAULT_GOAL := help
-.PHONY: help tools setup demo test lint core docs deny unit release sipp load bench sweep clean
+.PHONY: help tools setup demo test lint core docs deny unit release deb sipp load bench sweep clean
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/siplane
 SIM_SEEDS ?= 10000
+# Prometheus's tool for rules, of the Debian package, without the server that it would start.
+TOOLS := $(or $(CARGO_TARGET_DIR),target)/tools
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -14,7 +16,7 @@ tools: ## install what building needs and is missing: a C compiler and linker
 	@command -v cc >/dev/null || { $(SUDO) apt-get update && \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends build-essential; }
 
-setup: tools ## install what testing needs and is missing: sipp, sipsak, kamailio, kamcli, valgrind, python3 (Debian packages), cargo-deny
+setup: tools ## install what testing needs and is missing: sipp, sipsak, kamailio, kamcli, valgrind, python3 (Debian packages), cargo-deny; put promtool aside
 	@missing=""; \
 	command -v sipp >/dev/null || missing="$$missing sip-tester"; \
 	command -v sipsak >/dev/null || missing="$$missing sipsak"; \
@@ -26,6 +28,9 @@ setup: tools ## install what testing needs and is missing: sipp, sipsak, kamaili
 		$(SUDO) apt-get update && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing; \
 	fi
 	@command -v cargo-deny >/dev/null || cargo install cargo-deny --locked
+	@command -v promtool >/dev/null || [ -x $(TOOLS)/usr/bin/promtool ] || { mkdir -p $(TOOLS) && cd $(TOOLS) && \
+		{ apt-get download prometheus || { $(SUDO) apt-get update && apt-get download prometheus; }; } && \
+		dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool && rm prometheus_*.deb; }
 
 demo: tools ## build siplane and watch it take calls for some 15 s, with a destination that fails half-way
 	cargo build --release --locked
@@ -67,6 +72,11 @@ unit: ## every cargo test (cargo-nextest where it is installed, and then the doc
 
 release: ## the release binary
 	cargo build --release --locked
+
+deb: tools ## the Debian package, in target/debian, tried out in a copy of this machine (installs cargo-deb where it is missing)
+	@command -v cargo-deb >/dev/null || cargo install cargo-deb --locked
+	cargo deb --locked
+	cargo test --locked --test packaging -- --ignored deb
 
 sipp: release ## real calls through the release binary, on 127.0.0.0/8, and what `load` makes of its samples
 	loadtest/sipp/run.py --binary $(BINARY) all

@@ -111,6 +111,10 @@ pub const TIMERS_PER_TURN: usize = 512;
 /// Longest wait of an idle shard.
 pub const IDLE_WAIT_MAX: Duration = Duration::from_millis(100);
 
+/// How long a shard may go without a new turn, which even an idle one begins every [`IDLE_WAIT_MAX`]; beyond it: an error in the log, and
+/// systemd's watchdog is not told that all is well.
+pub const SHARD_STUCK_AFTER: Duration = Duration::from_secs(2);
+
 /// Probe answers that wait for the prober; beyond it: a counted drop, and the probe is repeated.
 pub const PROBE_ANSWERS: usize = 4_096;
 

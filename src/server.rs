@@ -5,6 +5,8 @@
 
 mod cores;
 mod host_plan;
+mod liveness;
+mod service;
 
 use crate::config::{self, Config, EngineWish, IoSettings};
 use crate::control::{self, Control, ControlPlan, ControlThread, OpenDoors};
@@ -23,6 +25,7 @@ use core::fmt;
 use core::time::Duration;
 use cores::Cores;
 pub use host_plan::host_plan;
+pub use service::Service;
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

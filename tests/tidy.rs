@@ -97,6 +97,7 @@ const TOP_LEVEL: &[&str] = &[
     "loadtest",
     "tests",
     "docs",
+    "packaging",
     "README.md",
     "PERF.md",
     "Makefile",

@@ -2,7 +2,7 @@
 
 use super::check;
 use crate::config::LogLevel;
-use crate::server::{Server, ServerError, Shutdown, Snapshot};
+use crate::server::{Server, ServerError, Service, Shutdown, Snapshot};
 use core::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -23,7 +23,7 @@ pub(super) fn run(named: Option<PathBuf>) -> ExitCode {
     start_log(config.log.level);
     tracing::info!(config = %name, "starting");
     for warning in config.warnings.iter() {
-        tracing::warn!("{warning}");
+        tracing::warn!(%warning, "config");
     }
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| ServerError::System("signals", error));
     match signals.and_then(|signals| serve(config, signals)) {
@@ -37,6 +37,7 @@ pub(super) fn run(named: Option<PathBuf>) -> ExitCode {
 
 fn serve(config: crate::config::Config, mut signals: Signals) -> Result<(), ServerError> {
     let server = Server::start(config)?;
+    let mut service = Service::ready(&server);
     loop {
         let pending: Vec<i32> = signals.pending().collect();
         if pending.iter().any(ends) {
@@ -46,10 +47,15 @@ fn serve(config: crate::config::Config, mut signals: Signals) -> Result<(), Serv
             server.reload();
         }
         server.check()?;
+        service.look();
         std::thread::sleep(Duration::from_millis(50));
     }
     tracing::info!("stopping: no new calls, running transactions finish");
-    let (shutdown, total) = server.shut_down(|| signals.pending().any(|signal| ends(&signal)));
+    service.stopping();
+    let (shutdown, total) = server.shut_down(|| {
+        service.look();
+        signals.pending().any(|signal| ends(&signal))
+    });
     if let Shutdown::CutOff(left) = shutdown {
         tracing::warn!(transactions = left, "transactions were left unfinished");
     }

@@ -109,17 +109,18 @@ fn tell(table: &Table, lost_before: &mut u64) {
         let (kind, why) = (event.kind, event.why);
         match event.destination.map(|id| table.destination(id)) {
             Some(Some(known)) if matches!(kind, EventKind::Known(..)) => {
-                tracing::debug!(set = known.set.0, uri = %known.uri, event = %kind, why = %why, "destination");
+                let (set, destination, duid) = (known.set.0, &known.uri, &known.duid);
+                tracing::debug!(set, %destination, duid, event = %kind, why = %why, "destination");
             }
             Some(Some(known)) => {
                 let (latency, response) = (states.latency(known.state).estimate, states.response_time(known.state));
-                let uri = &known.uri;
+                let (set, destination, duid) = (known.set.0, &known.uri, &known.duid);
                 // Left out where nothing was reported.
                 let report = states.reported(known.state).map(|reported| reported.report);
                 let in_use_permille = report.and_then(|report| report.in_use_permille);
                 let capacity = report.and_then(|report| report.capacity);
                 tracing::info!(
-                    set = known.set.0, %uri, event = %kind, why = %why, ?latency, ?response, in_use_permille, capacity, "destination"
+                    set, %destination, duid, event = %kind, why = %why, ?latency, ?response, in_use_permille, capacity, "destination"
                 );
             }
             Some(None) => tracing::debug!(event = %kind, why = %why, "a destination that is gone"),

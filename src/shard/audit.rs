@@ -45,7 +45,7 @@ impl TokenCount {
         turn.is_multiple_of(2).then(|| (turn, self.tokens.load(Ordering::Relaxed)))
     }
 
-    fn turn(&self) -> u64 {
+    pub(super) fn turn(&self) -> u64 {
         self.turn.load(Ordering::Relaxed)
     }
 }

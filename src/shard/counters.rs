@@ -174,6 +174,13 @@ impl ShardCounters {
         shards.into_iter().fold(Snapshot::default(), |sum, shard| sum.plus(&shard.load()))
     }
 
+    /// A number that grows when a turn of the shard begins and when it ends: it stands still when the shard is stuck in a turn, or
+    /// sleeps for longer than `limits::IDLE_WAIT_MAX`.
+    #[must_use]
+    pub fn turn(&self) -> u64 {
+        self.tokens.turn()
+    }
+
     /// What the shard says of its tokens turn by turn.
     pub(super) fn tokens(&self) -> &TokenCount {
         &self.tokens

@@ -16,6 +16,7 @@ const SHUTDOWN_SLACK: Duration = Duration::from_secs(2);
 /// The running program. Dropped before it was terminated it is killed.
 pub struct Siplane {
     child: Child,
+    #[allow(dead_code, reason = "not every test program calls it")]
     pub address: SocketAddr,
     directory: PathBuf,
 }
@@ -57,6 +58,15 @@ impl Siplane {
     pub fn signal(&self, name: &str) {
         let id = self.child.id();
         assert!(Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status().unwrap().success());
+    }
+
+    /// Its thread of that name.
+    #[allow(dead_code, reason = "not every test program looks at threads")]
+    pub fn thread(&self, name: &str) -> i32 {
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let names = |task: &fs::DirEntry| fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        let task = fs::read_dir(tasks).unwrap().flatten().find(|task| names(task).trim_end() == name).unwrap();
+        task.file_name().to_str().unwrap().parse().unwrap()
     }
 
     /// Sends SIGTERM and waits for the end, no longer than it may take.

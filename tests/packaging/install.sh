@@ -1,0 +1,82 @@
+# Installs the package $1 into a copy of this machine that is gone at the end (an overlay over /, in namespaces of its own), runs what it
+# has installed there as the user that it has made, and removes it again. Says what holds, a line each; ends with the first that does not.
+set -eu
+DEB=$1
+LAYERS=$(mktemp -d)
+# The mounts end with the namespace; what is left is an empty folder.
+trap 'cd / && umount -l "$LAYERS" && rmdir "$LAYERS"' EXIT
+mount --make-rprivate /
+mount -t tmpfs layers "$LAYERS"
+mkdir "$LAYERS/upper" "$LAYERS/work" "$LAYERS/root"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$LAYERS/upper,workdir=$LAYERS/work" "$LAYERS/root"
+ROOT=$LAYERS/root
+mount -t proc proc "$ROOT/proc"
+mount --rbind /dev "$ROOT/dev"
+mount --rbind /sys "$ROOT/sys"
+mount -t tmpfs run "$ROOT/run"
+cp "$DEB" "$ROOT/siplane.deb"
+cat > "$ROOT/inside" <<'INSIDE'
+set -eu
+export DEBIAN_FRONTEND=noninteractive
+dpkg -i --force-confdef /siplane.deb > /log 2>&1 || { cat /log; exit 1; }
+dpkg-query -W -f '${Status}\n' siplane
+echo "conffiles:$(dpkg-query -W -f '${Conffiles}' siplane | awk '{printf " %s", $1}')"
+echo "user: $(id -un siplane) of $(id -gn siplane)"
+echo "enabled: $(systemctl is-enabled siplane || true)"
+systemd-analyze verify /usr/lib/systemd/system/siplane.service
+echo "unit: verified"
+
+# As the unit has it: the folders, the user, the capabilities.
+install -d -o siplane -g siplane -m 750 /run/siplane /var/lib/siplane
+python3 - <<'PYTHON'
+import fcntl, socket, struct
+# lo of this network namespace goes up (SIOCSIFFLAGS, IFF_UP | IFF_RUNNING).
+fcntl.ioctl(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), 0x8914, struct.pack("16sh14x", b"lo", 0x41))
+PYTHON
+setpriv --reuid siplane --regid siplane --clear-groups --no-new-privs --inh-caps=-all,+net_bind_service,+bpf \
+    --ambient-caps=-all,+net_bind_service,+bpf --bounding-set=-all,+net_bind_service,+bpf \
+    /usr/bin/siplane run --config /etc/siplane/siplane.toml 2> /log &
+python3 - <<'PYTHON'
+import socket, time, urllib.error, urllib.request
+for attempt in range(200):
+    try:
+        urllib.request.urlopen("http://127.0.0.1:9680/readyz")
+    except urllib.error.HTTPError as answer:
+        print("readyz:", answer.code, answer.read().decode().strip())
+        break
+    except OSError:
+        time.sleep(0.1)
+else:
+    raise SystemExit(open("/log").read())
+control = socket.socket(socket.AF_UNIX)
+control.connect("/run/siplane/ctl.sock")
+control.sendall(b'{"jsonrpc":"2.0","method":"core.uptime","id":1}\n')
+print("control:", "uptime" in control.recv(4096).decode())
+call = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+call.settimeout(10)
+call.bind(("127.0.0.1", 0))
+lines = ["INVITE sip:bob@example.com SIP/2.0", "Via: SIP/2.0/UDP 127.0.0.1:%d;branch=z9hG4bKi;rport" % call.getsockname()[1],
+         "From: <sip:a@example.com>;tag=1", "To: <sip:bob@example.com>", "Call-ID: install", "CSeq: 1 INVITE", "Max-Forwards: 9",
+         "Contact: <sip:a@127.0.0.1>", "Content-Length: 0", "", ""]
+call.sendto("\r\n".join(lines).encode(), ("127.0.0.1", 5060))
+answer = ""
+while not answer.startswith("SIP/2.0 5"):
+    answer = call.recv(65536).decode()
+print("call:", answer.splitlines()[0])
+PYTHON
+kill -TERM $!
+wait $!
+echo "ended: $?"
+
+echo "# the operator's own" >> /etc/siplane/siplane.toml
+dpkg -i --force-confdef /siplane.deb > /log 2>&1 || { cat /log; exit 1; }
+echo "config after an upgrade: $(tail -n 1 /etc/siplane/siplane.toml)"
+dpkg -r siplane > /dev/null 2>&1
+echo "config after a removal: $(tail -n 1 /etc/siplane/siplane.toml)"
+dpkg -P siplane > /dev/null 2>&1
+for left in /usr/bin/siplane /etc/siplane /var/lib/siplane /usr/lib/systemd/system/siplane.service /usr/share/doc/siplane; do
+    [ ! -e "$left" ] || echo "left: $left"
+done
+echo "purged"
+INSIDE
+chroot "$ROOT" sh /inside
