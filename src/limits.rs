@@ -197,3 +197,30 @@ pub const CONTROL_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Differences that an answer shows one by one; beyond it they are only counted.
 pub const CONTROL_DIFF_LINES_MAX: usize = 1_000;
+
+/// Events that the control side keeps for those who ask later; beyond it the oldest is forgotten, and who asks for it is told.
+pub const EVENTS_KEPT: usize = 2_000;
+
+/// Connections that follow events at once; beyond it: refused.
+pub const FOLLOWERS_MAX: usize = 16;
+
+/// Events that wait for a follower; beyond it the follower is told how many it missed, and dropped.
+pub const FOLLOWER_EVENTS_MAX: usize = 1_024;
+
+/// How long a follower may take to take one event; beyond it the connection ends, and the log says so.
+pub const FOLLOWER_STALL_MAX: Duration = Duration::from_secs(10);
+
+/// Events that wait for the hook; beyond it the newest is lost to the hook, counted and logged.
+pub const HOOK_EVENTS_MAX: usize = 1_024;
+
+/// Hooks that run at once; beyond it events wait.
+pub const HOOKS_AT_ONCE: usize = 4;
+
+/// How long one run of the hook may take; beyond it: killed, and the log says so.
+pub const HOOK_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Bytes of what a hook says on standard error that are logged when it fails.
+pub const HOOK_ERROR_BYTES_MAX: u64 = 1_024;
+
+/// Longest text of a parameter that an event shows, bytes; beyond it: cut.
+pub const EVENT_TEXT_BYTES_MAX: usize = 200;

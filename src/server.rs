@@ -9,9 +9,9 @@ mod liveness;
 mod service;
 
 use crate::config::{self, Config, EngineWish, IoSettings};
-use crate::control::{self, Control, ControlPlan, ControlThread, OpenDoors};
+use crate::control::{self, Control, ControlPlan, ControlThread, EventLog, OpenDoors};
 use crate::dispatcher::{Table, TableError};
-use crate::prober::{self, News, NewsSource, ProbeSettings, Prober, ProberPlan};
+use crate::prober::{self, Listener, News, NewsSource, ProbeSettings, Prober, ProberPlan};
 use crate::proxy::{Policy, Settings};
 pub use crate::shard::Snapshot;
 use crate::shard::{
@@ -140,9 +140,12 @@ impl Server {
         // Also with an interval of zero: what calls say is judged there, and destinations may have an interval of their own.
         let sockets = sending.unwrap_or_default();
         let probing = Arc::new(ArcSwap::from_pointee(control::probe_settings(&config.prober, &config.settings)));
-        server.start_prober(&config.settings, Arc::clone(&probing), cores.prober, sockets, answers)?;
+        let events = Arc::new(EventLog::new(&config.control));
+        let told = Arc::clone(&events);
+        let listener: Listener = Box::new(move |one| told.tell(one));
+        server.start_prober(&config.settings, Arc::clone(&probing), cores.prober, sockets, answers, listener)?;
         let own_core = Some(cores.prober).filter(|core| !cores.shards.contains(core));
-        server.start_control(running, doors, probing, own_core)?;
+        server.start_control(running, doors, probing, own_core, events)?;
         tracing::info!(shards = ?cores.shards, listen = ?listened(&config.settings), "ready");
         Ok(server)
     }
@@ -154,6 +157,7 @@ impl Server {
         core: usize,
         sockets: Vec<UdpSocket>,
         answers: Arc<ProbeSink>,
+        listener: Listener,
     ) -> Result<(), ServerError> {
         let seed = clock::seed().map_err(|error| ServerError::System("random numbers", error))?;
         let probing = ProbeSettings::clone(&settings.load());
@@ -161,7 +165,7 @@ impl Server {
         let (policy, stop) = (Arc::clone(&self.policy), Arc::clone(&self.stop_prober));
         let mut audit = Audit::new(self.counters.clone(), Arc::clone(&self.drift), clock::now());
         let also = Box::new(move |now, table: &Table| audit.pass(now, table.states()));
-        let plan = ProberPlan { prober, settings, policy, sockets, core, stop, also };
+        let plan = ProberPlan { prober, settings, policy, sockets, core, stop, also, listener };
         let thread = thread::Builder::new().name(String::from("prober"));
         let thread = thread.spawn(move || prober::run(plan, clock::now, &Answers(answers)));
         self.prober = Some(thread.map_err(|error| ServerError::System("prober thread", error))?);
@@ -175,6 +179,7 @@ impl Server {
         doors: OpenDoors,
         probing: Arc<ArcSwap<ProbeSettings>>,
         core: Option<usize>,
+        events: Arc<EventLog>,
     ) -> Result<(), ServerError> {
         let control = Control::new(ControlPlan {
             config,
@@ -183,6 +188,7 @@ impl Server {
             counters: self.counters.clone(),
             drift: Arc::clone(&self.drift),
             lifecycle: Arc::clone(&self.lifecycle),
+            events,
         });
         let thread = doors.serve(Arc::new(control), core);
         self.control = Some(thread.map_err(|error| ServerError::System("control side", error))?);

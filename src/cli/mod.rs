@@ -2,6 +2,7 @@
 
 mod check;
 mod convert;
+mod ctl;
 pub mod demo;
 mod demo_server;
 mod host;
@@ -29,6 +30,7 @@ Examples:
   siplane check --host                           what to tune on this machine, and how
   siplane run --config /etc/siplane/siplane.toml
   siplane convert /etc/kamailio/dispatcher.list > siplane.toml
+  siplane ctl list                               what the running one does; siplane ctl --help tells more
 
 Signals: SIGTERM or SIGINT lets running transactions finish (shutdown_timeout_s), a second one ends at once."
 )]
@@ -56,6 +58,8 @@ enum Command {
         #[arg(value_name = "LIST")]
         list: PathBuf,
     },
+    /// Look at a running siplane, and tell it what to do.
+    Ctl(ctl::CtlArguments),
     /// Take real calls from a built-in caller to three built-in destinations for some 15 s, one of which fails half-way.
     Demo,
 }
@@ -74,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Run(ConfigArgument { config }) => run::run(config),
         Command::Check { config: ConfigArgument { config }, host } => check::check(config, host),
         Command::Convert { list } => convert::convert(&list),
+        Command::Ctl(arguments) => ctl::run(&arguments),
         Command::Demo => demo_server::run(),
     }
 }
@@ -81,6 +86,11 @@ pub fn main() -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
 
     #[test]
     fn convert_takes_one_list() {

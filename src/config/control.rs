@@ -21,7 +21,14 @@ pub struct ControlSettings {
     pub state_file: Option<PathBuf>,
     /// Whether a config file that has changed is reloaded without being told to.
     pub reload_on_change: bool,
+    /// From which utilisation of a set on there is an event, percent, at most 100; 0: none.
+    pub utilisation_alarm_percent: u8,
+    /// The program that is run for each event; none: none is.
+    pub hook: Option<PathBuf>,
 }
+
+/// See [`ControlSettings::utilisation_alarm_percent`].
+const ALARM_PERCENT: u8 = 90;
 
 impl Default for ControlSettings {
     fn default() -> Self {
@@ -33,6 +40,8 @@ impl Default for ControlSettings {
             http: None,
             state_file: None,
             reload_on_change: false,
+            utilisation_alarm_percent: ALARM_PERCENT,
+            hook: None,
         }
     }
 }
@@ -113,6 +122,8 @@ pub(super) fn control(mut section: Section<'_>) -> ControlSettings {
         http,
         state_file: path(&mut section, "state_file"),
         reload_on_change: section.flag("reload_on_change"),
+        utilisation_alarm_percent: section.number("utilisation_alarm_percent", 0..=100, ALARM_PERCENT),
+        hook: path(&mut section, "hook"),
     };
     section.finish();
     settings

@@ -8,7 +8,7 @@
 //!   ten thousand destinations are not freed between two datagrams.
 
 use super::in_force::InForce;
-use super::{Control, Fault, state_file};
+use super::{Control, Fault, Value, diff, state_file};
 use crate::dispatcher::{Table, TableError};
 use crate::proxy::Policy;
 use crate::shard::clock;
@@ -56,11 +56,22 @@ impl Control {
         let (next, answer) = make(self, &self.in_force())?;
         if let Some(next) = next {
             self.publish(&next).map_err(|error| Fault::refused(error.to_string(), "Reload Failed"))?;
+            let changes = diff::between(&self.in_force(), &next).to_string();
             self.in_force.store(Arc::new(next));
+            self.tell_table("published", &changes);
         }
         // Also without a new table: what operators say of destinations is kept over restarts.
         self.state_file.save(|| state_file::text(&self.policy().table));
         Ok(answer)
+    }
+
+    /// Tells what table is in force from now on.
+    pub(super) fn tell_table(&self, kind: &'static str, changes: &str) {
+        let policy = self.policy();
+        let sets = policy.table.sets();
+        let destinations: usize = sets.iter().map(|set| set.destinations.len()).sum();
+        let counts = [("sets", Value::from(sets.len())), ("destinations", Value::from(destinations))];
+        self.events().push(kind, [("summary", Value::from(changes))].into_iter().chain(counts).collect());
     }
 
     fn publish(&self, next: &InForce) -> Result<(), TableError> {

@@ -11,7 +11,7 @@
 
 use super::diff::{self, Diff};
 use super::in_force::InForce;
-use super::{Control, Fault, fixed};
+use super::{Control, Fault, Value, fixed};
 use crate::config::{self, Config, Problems};
 use crate::dispatcher::Table;
 use std::path::Path;
@@ -52,8 +52,16 @@ impl Control {
         };
         let outcome = self.change(make).await;
         match &outcome {
-            Ok(outcome) => tell(outcome, wish_of),
-            Err(fault) => tracing::error!(wish_of, "config not reloaded: {}", fault.detail),
+            Ok(outcome) => {
+                tell(outcome, wish_of);
+                let summary = Value::from(outcome.diff.to_string());
+                self.events().push("reloaded", vec![("by", Value::fixed(wish_of)), ("summary", summary)]);
+            }
+            Err(fault) => {
+                tracing::error!(wish_of, "config not reloaded: {}", fault.detail);
+                let fault = Value::from(fault.detail.as_str());
+                self.events().push("reload-failed", vec![("by", Value::fixed(wish_of)), ("fault", fault)]);
+            }
         }
         outcome
     }

@@ -1,5 +1,6 @@
 //! What methods work on.
 
+use super::EventLog;
 use super::in_force::InForce;
 use super::publish::Retired;
 use super::state_file::StateFile;
@@ -38,20 +39,24 @@ pub struct ControlPlan {
     pub drift: Arc<Drift>,
     /// Whether calls are taken.
     pub lifecycle: Arc<Lifecycle>,
+    /// What has happened.
+    pub events: Arc<EventLog>,
 }
 
 impl Control {
     /// The control side of a process that starts now.
     #[must_use]
     pub fn new(plan: ControlPlan) -> Self {
-        Self {
+        let control = Self {
             started_at: SystemTime::now(),
             in_force: ArcSwap::from_pointee(InForce::at_start(plan.config.clone())),
             changes: tokio::sync::Mutex::new(()),
             retired: Retired::default(),
             state_file: StateFile::new(plan.config.control.state_file.clone()),
             plan,
-        }
+        };
+        control.tell_table("started", "the process has started");
+        control
     }
 
     /// When the process started.
@@ -79,6 +84,11 @@ impl Control {
     /// Where the settings of probes are published.
     pub(super) fn probing(&self) -> &ArcSwap<ProbeSettings> {
         &self.plan.probing
+    }
+
+    /// What has happened.
+    pub(super) fn events(&self) -> &Arc<EventLog> {
+        &self.plan.events
     }
 
     /// The policy in force.

@@ -1,7 +1,7 @@
 //! The thread of the control side.
 
 use super::doors::{self, Doors};
-use super::{Control, Source, watch};
+use super::{Control, Source, events, watch};
 use crate::config::ControlSettings;
 use std::io;
 use std::sync::Arc;
@@ -47,6 +47,8 @@ pub struct OpenDoors {
     doors: Doors,
     /// Whether changed files are reloaded.
     watches: bool,
+    /// From which utilisation on there is an alarm, percent; 0: from none.
+    alarm_percent: u8,
 }
 
 /// Opens the doors that `settings` ask for.
@@ -59,7 +61,8 @@ pub fn open(settings: &ControlSettings) -> io::Result<OpenDoors> {
         let _inside = runtime.enter();
         doors::open(settings)?
     };
-    Ok(OpenDoors { runtime, doors, watches: settings.reload_on_change })
+    let (watches, alarm_percent) = (settings.reload_on_change, settings.utilisation_alarm_percent);
+    Ok(OpenDoors { runtime, doors, watches, alarm_percent })
 }
 
 impl OpenDoors {
@@ -68,7 +71,7 @@ impl OpenDoors {
     /// # Errors
     /// When there may be no more threads.
     pub fn serve(self, control: Arc<Control>, core: Option<usize>) -> io::Result<ControlThread> {
-        let Self { runtime, doors, watches } = self;
+        let Self { runtime, doors, watches, alarm_percent } = self;
         let (stop, stopped) = oneshot::channel();
         let (handle, shared) = (runtime.handle().clone(), Arc::clone(&control));
         let serve = move || {
@@ -81,6 +84,10 @@ impl OpenDoors {
                 if watches {
                     tokio::spawn(watch::files(Arc::clone(&control)));
                 }
+                if alarm_percent > 0 {
+                    tokio::spawn(events::alarm::watch(Arc::clone(&control), alarm_percent));
+                }
+                tokio::spawn(Arc::clone(control.events()).serve_hook());
                 doors.serve(control);
                 // An error says that the sender is gone, which is the same.
                 let _ = stopped.await;

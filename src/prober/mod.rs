@@ -24,6 +24,6 @@ mod settings;
 #[path = "tests/world.rs"]
 mod world;
 
-pub use run::{Chore, News, NewsSource, ProberPlan, run};
+pub use run::{Chore, Listener, News, NewsSource, ProberPlan, Told, run};
 pub use schedule::Prober;
 pub use settings::{ProbePolicy, ProbeSettings};

@@ -2,7 +2,7 @@
 
 use super::schedule::Prober;
 use super::settings::ProbeSettings;
-use crate::dispatcher::{EventKind, Table};
+use crate::dispatcher::{Event, EventKind, Table};
 use crate::limits;
 use crate::proxy::{Outbox, Policy};
 use crate::time::Instant;
@@ -33,6 +33,18 @@ pub trait NewsSource: Send + 'static {
 /// Work that is neither a probe nor in a hurry: it gets the time and the table in force.
 pub type Chore = Box<dyn FnMut(Instant, &Table) + Send>;
 
+/// What happened, for those who want to know besides the log.
+#[derive(Debug)]
+pub enum Told<'a> {
+    /// This, to what is or was in this table.
+    Event(&'a Event, &'a Table),
+    /// So many events found no place in the queue.
+    Lost(u64),
+}
+
+/// Who gets all events; it must not wait for anything.
+pub type Listener = Box<dyn FnMut(Told<'_>) + Send>;
+
 /// What the prober's thread needs.
 pub struct ProberPlan {
     /// The schedule.
@@ -49,11 +61,13 @@ pub struct ProberPlan {
     pub stop: Arc<AtomicBool>,
     /// What else is looked at between probes, at least every [`limits::IDLE_WAIT_MAX`].
     pub also: Chore,
+    /// Who gets the events, when they have been logged.
+    pub listener: Listener,
 }
 
 /// Probes until it is told to stop. `now` reads the clock.
 pub fn run(plan: ProberPlan, now: impl Fn() -> Instant, news: &impl NewsSource) {
-    let ProberPlan { mut prober, settings, policy, sockets, core, stop, mut also } = plan;
+    let ProberPlan { mut prober, settings, policy, sockets, core, stop, mut also, mut listener } = plan;
     if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
         tracing::warn!(core, "the prober cannot be pinned to its core");
     }
@@ -78,7 +92,7 @@ pub fn run(plan: ProberPlan, now: impl Fn() -> Instant, news: &impl NewsSource) 
         });
         prober.handle_timeout(at, &current.table, &mut out);
         send(&sockets, &mut out);
-        tell(&current.table, &mut events_lost);
+        tell(&current.table, &mut events_lost, &mut listener);
         also(at, &current.table);
         let due = prober.poll_timeout().map_or(limits::IDLE_WAIT_MAX, |due| due.saturating_since(now()));
         news.wait(due.min(limits::IDLE_WAIT_MAX));
@@ -102,35 +116,41 @@ fn twice(mut send: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     send().or_else(|_| send())
 }
 
-/// Logs the events that wait.
-fn tell(table: &Table, lost_before: &mut u64) {
+/// Logs the events that wait, and hands them on.
+fn tell(table: &Table, lost_before: &mut u64, listener: &mut Listener) {
     let states = table.states();
     while let Some(event) = states.next_event() {
-        let (kind, why) = (event.kind, event.why);
-        match event.destination.map(|id| table.destination(id)) {
-            Some(Some(known)) if matches!(kind, EventKind::Known(..)) => {
-                let (set, destination, duid) = (known.set.0, &known.uri, &known.duid);
-                tracing::debug!(set, %destination, duid, event = %kind, why = %why, "destination");
-            }
-            Some(Some(known)) => {
-                let (latency, response) = (states.latency(known.state).estimate, states.response_time(known.state));
-                let (set, destination, duid) = (known.set.0, &known.uri, &known.duid);
-                // Left out where nothing was reported.
-                let report = states.reported(known.state).map(|reported| reported.report);
-                let in_use_permille = report.and_then(|report| report.in_use_permille);
-                let capacity = report.and_then(|report| report.capacity);
-                tracing::info!(
-                    set, %destination, duid, event = %kind, why = %why, ?latency, ?response, in_use_permille, capacity, "destination"
-                );
-            }
-            Some(None) => tracing::debug!(event = %kind, why = %why, "a destination that is gone"),
-            None => tracing::info!(event = %kind, why = %why, "sets"),
-        }
+        log(&event, table);
+        listener(Told::Event(&event, table));
     }
     let lost = states.events_lost();
     if lost > *lost_before {
         tracing::warn!(lost = lost - *lost_before, "events lost: more came than were read");
+        listener(Told::Lost(lost - *lost_before));
         *lost_before = lost;
+    }
+}
+
+fn log(event: &Event, table: &Table) {
+    let (states, kind, why) = (table.states(), event.kind, event.why);
+    match event.destination.map(|id| table.destination(id)) {
+        Some(Some(known)) if matches!(kind, EventKind::Known(..)) => {
+            let (set, destination, duid) = (known.set.0, &known.uri, &known.duid);
+            tracing::debug!(set, %destination, duid, event = %kind, why = %why, "destination");
+        }
+        Some(Some(known)) => {
+            let (latency, response) = (states.latency(known.state).estimate, states.response_time(known.state));
+            let (set, destination, duid) = (known.set.0, &known.uri, &known.duid);
+            // Left out where nothing was reported.
+            let report = states.reported(known.state).map(|reported| reported.report);
+            let in_use_permille = report.and_then(|report| report.in_use_permille);
+            let capacity = report.and_then(|report| report.capacity);
+            tracing::info!(
+                set, %destination, duid, event = %kind, why = %why, ?latency, ?response, in_use_permille, capacity, "destination"
+            );
+        }
+        Some(None) => tracing::debug!(event = %kind, why = %why, "a destination that is gone"),
+        None => tracing::info!(event = %kind, why = %why, "sets"),
     }
 }
 

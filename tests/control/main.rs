@@ -1,6 +1,10 @@
 //! The doors of the control side on real sockets, with the real clients.
 
 mod clients;
+mod ctl;
+mod ctl_drain;
+mod ctl_events;
+mod ctl_hook;
 mod datagram;
 mod dispatcher;
 mod fifo;

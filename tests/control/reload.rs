@@ -41,7 +41,7 @@ impl Place {
         Siplane::start(host, |address| self.text(address, control, sets))
     }
 
-    fn config(siplane: &Siplane) -> PathBuf {
+    pub fn config(siplane: &Siplane) -> PathBuf {
         let name = format!("loopback-{}-{}", siplane.address, std::process::id());
         PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name).join("siplane.toml")
     }
@@ -49,6 +49,11 @@ impl Place {
     /// Puts another config into the file of `siplane`.
     pub fn write(&self, siplane: &Siplane, control: &str, sets: &str) {
         fs::write(Self::config(siplane), self.text(siplane.address, control, sets)).unwrap();
+    }
+
+    /// Where its control socket is.
+    pub fn socket(&self) -> PathBuf {
+        socket_path(self.name)
     }
 
     pub fn connect(&self) -> Ctl {
@@ -188,7 +193,7 @@ fn a_bad_file_changes_nothing_and_tells_file_line_and_key() {
 }
 
 /// Waits until the log says `what` so many times.
-fn wait_for(siplane: &Siplane, what: &str, times: usize) {
+pub fn wait_for(siplane: &Siplane, what: &str, times: usize) {
     let start = Instant::now();
     while siplane.log().matches(what).count() < times {
         assert!(start.elapsed() < Duration::from_secs(20), "no {what}:\n{}", siplane.log());

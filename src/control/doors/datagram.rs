@@ -1,8 +1,8 @@
 //! The unix datagram socket: Kamailio's JSON-RPC, one document to a datagram.
 
 use super::{kamailio, path};
-use crate::control::Control;
 use crate::control::rpc::Role;
+use crate::control::{Control, who};
 use crate::limits;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,8 @@ impl Door {
                     let request = bytes[..length].to_vec();
                     tokio::spawn(async move {
                         let sender = sender.as_pathname().map(Path::to_path_buf);
-                        answer(&control, &socket, &request, sender).await;
+                        let who = String::from("datagram socket");
+                        who::on_wish_of(who, answer(&control, &socket, &request, sender)).await;
                         drop(place);
                     });
                 }

@@ -7,8 +7,8 @@
 //! - What is no JSON is forgotten up to the end of what was written with it. Where it names a FIFO all the same, its writer is told.
 
 use super::{kamailio, path};
-use crate::control::Control;
 use crate::control::rpc::Role;
+use crate::control::{Control, who};
 use crate::limits;
 use core::time::Duration;
 use serde_json::Value as Json;
@@ -66,7 +66,8 @@ impl Door {
             bytes.drain(..used);
             for document in documents {
                 let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-                tokio::spawn(answer(Arc::clone(&control), Arc::clone(&self.replies), document, place));
+                let work = answer(Arc::clone(&control), Arc::clone(&self.replies), document, place);
+                tokio::spawn(who::on_wish_of(String::from("FIFO"), work));
             }
         }
     }

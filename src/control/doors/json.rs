@@ -50,7 +50,8 @@ fn read(request: Json) -> Option<Call> {
     Some(Call { name, given, id })
 }
 
-fn written(id: Json, answer: Answer) -> Json {
+/// The document for this answer to the request `id`.
+pub(super) fn written(id: Json, answer: Answer) -> Json {
     match answer {
         Ok(value) => json!({ "jsonrpc": "2.0", "result": value.to_json(), "id": id }),
         Err(fault) => failure(id, fault.json_rpc_code(), &fault.detail),

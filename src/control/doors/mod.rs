@@ -11,6 +11,7 @@ mod binrpc;
 mod datagram;
 mod fifo;
 mod fitting;
+mod follow;
 mod http;
 mod json;
 mod kamailio;

@@ -1,8 +1,8 @@
 //! The unix stream socket: JSON-RPC, one document to a line, or BINRPC where that is what the first byte begins.
 
-use super::{binrpc, json, path};
-use crate::control::Control;
+use super::{binrpc, follow, json, path};
 use crate::control::rpc::Role;
+use crate::control::{Control, who};
 use crate::limits;
 use std::io;
 use std::path::Path;
@@ -38,7 +38,8 @@ impl Door {
                     let control = Arc::clone(&control);
                     tokio::spawn(async move {
                         // Who has gone away needs no answer.
-                        let _ = converse(stream, &control).await;
+                        let who = who_is(&stream);
+                        let _ = who::on_wish_of(who, converse(stream, &control)).await;
                         drop(place);
                     });
                 }
@@ -49,6 +50,13 @@ impl Door {
             }
         }
     }
+}
+
+/// Who has connected, as the kernel knows it.
+fn who_is(stream: &UnixStream) -> String {
+    let Ok(known) = stream.peer_cred() else { return String::from("control socket") };
+    let process = known.pid().map(|pid| format!(" pid {pid}")).unwrap_or_default();
+    format!("control socket: uid {}{process}", known.uid())
 }
 
 async fn converse(stream: UnixStream, control: &Arc<Control>) -> io::Result<()> {
@@ -63,6 +71,9 @@ async fn converse(stream: UnixStream, control: &Arc<Control>) -> io::Result<()> 
         let bound = limits::CONTROL_REQUEST_BYTES_MAX as u64;
         if (&mut reader).take(bound).read_until(b'\n', &mut line).await? == 0 {
             return Ok(());
+        }
+        if let Some(wish) = follow::asked(&line) {
+            return wish.serve(control, &mut reader, &mut writer).await;
         }
         if let Some(answer) = json::answer(control, Role::Operate, &line).await {
             let mut text = answer.to_string();

@@ -23,11 +23,14 @@ pub(super) fn set_id(number: i64) -> Option<SetId> {
 
 /// The set with that number. `kamailio` is what Kamailio says when there is none.
 pub(super) fn set<'t>(policy: &'t Policy, number: i64, kamailio: &'static str) -> Result<&'t Set, Fault> {
-    set_id(number).and_then(|id| policy.table.set(id)).ok_or_else(|| {
-        let sets = policy.table.sets();
-        let named = sets.iter().map(|set| format!("{} {}", set.id.0, set.name).trim_end().to_owned());
-        Fault::not_found(format!("no set {number}; sets: {}", listed(named, sets.len())), kamailio)
-    })
+    set_id(number).and_then(|id| policy.table.set(id)).ok_or_else(|| no_set(policy, number, kamailio))
+}
+
+/// That there is no set which is called so, and those that there are.
+pub(super) fn no_set(policy: &Policy, called: impl core::fmt::Display, kamailio: &'static str) -> Fault {
+    let sets = policy.table.sets();
+    let named = sets.iter().map(|set| format!("{} {}", set.id.0, set.name).trim_end().to_owned());
+    Fault::not_found(format!("no set {called}; sets: {}", listed(named, sets.len())), kamailio)
 }
 
 /// The position in `set` of the destination that `name` names as `key`.

@@ -1,5 +1,6 @@
 //! Every method, once.
 
+mod audit;
 mod calls;
 mod config;
 mod core;
@@ -11,7 +12,9 @@ mod dispatcher_hash;
 mod dispatcher_letters;
 mod dispatcher_list;
 mod dispatcher_modify;
+mod dispatcher_sets;
 mod dispatcher_state;
+mod events;
 mod memory;
 mod overview;
 mod sockets;
@@ -21,6 +24,7 @@ mod threads;
 
 use super::{Answer, Arguments, Control, Fault, Given, Param};
 pub use crate::config::Role;
+pub(super) use events::FOLLOW;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -62,6 +66,7 @@ pub const METHODS: &[&[Method]] = &[
     dispatcher_hash::METHODS,
     dispatcher_list::METHODS,
     dispatcher_modify::METHODS,
+    dispatcher_sets::METHODS,
     dispatcher_state::METHODS,
     memory::METHODS,
     overview::METHODS,
@@ -69,6 +74,7 @@ pub const METHODS: &[&[Method]] = &[
     statistics::METHODS,
     system::METHODS,
     threads::METHODS,
+    events::METHODS,
 ];
 
 /// The method of that name.
@@ -89,10 +95,15 @@ pub(super) async fn call(control: &Arc<Control>, role: Role, name: &str, given: 
         return Err(Fault::role(name, method.role.name()));
     }
     let arguments = Arguments::bind(method.params, given)?;
-    match method.run {
+    let told = audit::begin(method, &arguments);
+    let answer = match method.run {
         Run::Now(run) => run(control, &arguments),
         Run::Later(run) => run(Arc::clone(control), arguments).await,
+    };
+    if let Some(told) = told {
+        audit::tell(control, method, told, &answer);
     }
+    answer
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ mod routes;
 mod tls;
 
 use crate::config::HttpSettings;
-use crate::control::Control;
+use crate::control::{Control, who};
 use crate::limits;
 pub(super) use access::Access;
 use std::io;
@@ -61,10 +61,11 @@ impl Door {
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             match self.listener.accept().await {
-                Ok((stream, _)) => {
+                Ok((stream, from)) => {
                     let (router, tls) = (router.clone(), self.tls.clone());
                     tokio::spawn(async move {
-                        connection::serve(stream, tls, router).await;
+                        let serve = connection::serve(stream, tls, router);
+                        who::on_wish_of(format!("HTTP from {from}"), serve).await;
                         drop(place);
                     });
                 }

@@ -1,0 +1,139 @@
+//! Sets and destinations: the overview, and how they are named.
+
+use super::client::{Client, Outcome};
+use super::generic::plain;
+use super::table::{Cell, Paint, Table};
+use serde_json::{Value as Json, json};
+
+/// A destination as it is named on the command line.
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct Named {
+    /// The set, by number or name
+    #[arg(value_name = "SET")]
+    pub(super) set: String,
+    /// The destination, by URI or duid
+    #[arg(value_name = "DESTINATION")]
+    pub(super) destination: String,
+}
+
+impl Named {
+    /// The parameters that most methods begin with.
+    pub(super) fn params(&self, client: &mut Client) -> Outcome<Json> {
+        Ok(json!([number(client, &self.set)?, self.destination]))
+    }
+
+    /// Whether it is named by URI. A derived duid begins with the number of its set.
+    pub(super) fn is_uri(&self) -> bool {
+        let scheme = self.destination.split(':').next().unwrap_or_default();
+        scheme.eq_ignore_ascii_case("sip") || scheme.eq_ignore_ascii_case("sips")
+    }
+}
+
+/// The number of the set that is called so.
+pub(super) fn number(client: &mut Client, set: &str) -> Outcome<u64> {
+    match set.parse() {
+        Ok(number) => Ok(number),
+        // The fault for one that is not there tells those that are.
+        Err(_) => Ok(client.call("dispatcher.sets", json!([set]))?[0]["id"].as_u64().unwrap_or_default()),
+    }
+}
+
+/// The result of `dispatcher.sets` for people.
+pub(super) fn overview(sets: &Json, colour: bool) -> String {
+    let sets = sets.as_array().map_or(&[][..], Vec::as_slice);
+    if sets.is_empty() {
+        return String::from("no sets\n");
+    }
+    sets.iter().map(|set| one_set(set, colour)).collect::<Vec<_>>().join("\n")
+}
+
+fn one_set(set: &Json, colour: bool) -> String {
+    let destinations = set["destinations"].as_array().map_or(&[][..], Vec::as_slice);
+    let name = set["name"].as_str().map(|name| format!(" {name}")).unwrap_or_default();
+    let bound = match (set["calls_max"].as_f64(), set["utilisation"].as_f64()) {
+        (Some(most), Some(used)) => format!(" of {most} ({:.0}%)", used * 100.0),
+        _ => String::new(),
+    };
+    let heading = format!("set {}{name}", set["id"]);
+    let heading = if colour { Paint::Bold.on(&heading) } else { heading };
+    let (available, count, calls) = (&set["available"], destinations.len(), &set["calls"]);
+    let mut table =
+        Table::new(["STATE", "DESTINATION", "DUID", "CALLS", "MAX", "WEIGHT", "PRIO", "PROBE_MS", "FOR", "WHY"]);
+    for destination in destinations {
+        table.row(row(destination));
+    }
+    format!("{heading}: {available} of {count} available, {calls} calls{bound}\n{}", table.text("  ", colour))
+}
+
+fn row(destination: &Json) -> Vec<Cell> {
+    let text = |name: &str| plain(&destination[name]).unwrap_or_default();
+    let state = text("state");
+    let paint = match state.as_str() {
+        "active" => Paint::Green,
+        "trying" => Paint::Yellow,
+        "draining" | "disabled" => Paint::Cyan,
+        _ => Paint::Red,
+    };
+    // A derived duid tells nothing that the URI does not.
+    let duid = Some(text("duid")).filter(|duid| !duid.contains('/')).unwrap_or_default();
+    vec![
+        Cell::new(&state).painted(Some(paint)),
+        Cell::new(text("uri")),
+        Cell::new(duid),
+        Cell::new(text("calls")),
+        Cell::new(text("calls_max")),
+        Cell::new(text("weight")),
+        Cell::new(text("priority")),
+        Cell::new(text("probe_ms")),
+        Cell::new(ago(destination["since_s"].as_u64().unwrap_or_default())),
+        Cell::new(text("why")),
+    ]
+}
+
+/// A span of time in its two largest units.
+pub(super) fn ago(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, minutes) => format!("{minutes}m{:02}s", seconds % 60),
+        (0, hours, minutes) => format!("{hours}h{minutes:02}m"),
+        (days, hours, _) => format!("{days}d{hours:02}h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_two_units_at_most() {
+        let told = [0, 59, 61, 3_600, 7_322, 86_400 * 3 + 3_700].map(ago);
+        assert_eq!(told, ["0s", "59s", "1m01s", "1h00m", "2h02m", "3d01h"]);
+    }
+
+    #[test]
+    fn a_destination_is_named_by_uri_or_by_duid() {
+        let is_uri = |text: &str| Named { set: String::from("1"), destination: String::from(text) }.is_uri();
+        assert!(is_uri("sip:192.0.2.1") && is_uri("SIPS:h"));
+        assert!(!is_uri("gw1") && !is_uri("1/sip:192.0.2.1:5060") && !is_uri("all"));
+    }
+
+    #[test]
+    fn the_overview_shows_how_full_a_set_is_and_what_state_all_are_in() {
+        let destination = json!({
+            "state": "draining", "uri": "sip:192.0.2.1", "duid": "gw1", "calls": 3, "calls_max": 10, "weight": 1, "priority": 0,
+            "probe_ms": null, "since_s": 61, "why": "operator",
+        });
+        let set = json!({
+            "id": 7, "name": "bridges", "available": 0, "calls": 3, "calls_max": 10, "utilisation": 0.3, "destinations": [destination],
+        });
+        let text = overview(&json!([set]), false);
+        assert!(
+            text.starts_with("set 7 bridges: 0 of 1 available, 3 calls of 10 (30%)\n  STATE     DESTINATION"),
+            "{text}"
+        );
+        assert!(text.contains("draining  sip:192.0.2.1  gw1       3   10"), "{text}");
+        assert!(overview(&json!([set]), true).contains("\x1b[36mdraining\x1b[0m"));
+        assert_eq!(overview(&json!([]), false), "no sets\n");
+    }
+}

@@ -1,0 +1,64 @@
+//! `events.*`: what has happened.
+
+use super::{Method, Role, Run};
+use crate::control::events::Page;
+use crate::control::{Answer, Arguments, Control, Fault, Kind, Param, Value};
+use crate::limits;
+
+/// Events that are listed unless told.
+const LISTED: usize = 100;
+
+const AFTER: Param = Param::optional("after", Kind::Int);
+
+/// The method that turns a connection into one that brings events; the door of the unix stream socket takes it in hand itself.
+pub(in crate::control) const FOLLOW: &Method = &METHODS[1];
+
+pub(super) const METHODS: &[Method] = &[
+    Method {
+        name: "events.list",
+        help: "What has happened: the events after a number, at most so many of them, or else the last ones.",
+        params: &[AFTER, Param::optional("limit", Kind::Int)],
+        role: Role::Read,
+        run: Run::Now(list),
+    },
+    Method {
+        name: "events.follow",
+        help: "From now on this connection brings each event as a notification events.event, first those after a number, if one is given.",
+        params: &[AFTER],
+        role: Role::Read,
+        run: Run::Now(follow),
+    },
+];
+
+fn list(control: &Control, arguments: &Arguments) -> Answer {
+    let limit = match arguments.int(1) {
+        None => LISTED,
+        Some(limit) => usize::try_from(limit)
+            .ok()
+            .filter(|limit| (1..=limits::EVENTS_KEPT).contains(limit))
+            .ok_or_else(|| Fault::parameters(format!("limit: found {limit}, allowed: 1 to {}", limits::EVENTS_KEPT)))?,
+    };
+    let page = match arguments.int(0) {
+        Some(after) => control.events().page(number(after)?, limit),
+        None => {
+            let last = control.events().page(u64::MAX, 0).last;
+            Page { missed: 0, ..control.events().page(last.saturating_sub(limit as u64), limit) }
+        }
+    };
+    Ok(Value::of([
+        ("events", Value::Array(page.records.iter().map(|record| record.value()).collect())),
+        ("missed", Value::from(page.missed)),
+        ("last", Value::from(page.last)),
+    ]))
+}
+
+fn number(after: i64) -> Result<u64, Fault> {
+    u64::try_from(after).map_err(|_| Fault::parameters(format!("after: found {after}, allowed: 0 and more")))
+}
+
+/// Behind all doors but one.
+fn follow(_: &Control, arguments: &Arguments) -> Answer {
+    arguments.int(0).map(number).transpose()?;
+    let detail = "events are followed with a request of its own over the unix stream socket alone; elsewhere events.list tells what came after a number";
+    Err(Fault::refused(detail, "Not Here"))
+}
