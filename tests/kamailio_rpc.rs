@@ -9,7 +9,7 @@
 use arc_swap::ArcSwap;
 use serde_json::{Value as Json, json};
 use siplane::config;
-use siplane::control::{Arguments, Control, ControlPlan, Fault, Given, Run, Value, find, probe_settings};
+use siplane::control::{Arguments, Control, ControlPlan, EventLog, Fault, Given, Run, Value, find, probe_settings};
 use siplane::dispatcher::Table;
 use siplane::proxy::Policy;
 use siplane::shard::Lifecycle;
@@ -144,6 +144,7 @@ impl Siplane {
             counters: Vec::new(),
             drift: Arc::default(),
             lifecycle: Arc::new(Lifecycle::new(1)),
+            events: Arc::new(EventLog::new(&config.control)),
             config,
         });
         Self { control: Arc::new(control), runtime: tokio::runtime::Builder::new_current_thread().build().unwrap() }

@@ -191,6 +191,7 @@ fn ping_methods_hash_and_any_method_answer() {
     assert!(methods.contains("\ndispatcher.drain ") && methods.contains("Takes: set destination."), "{methods}");
     assert!(json(&done(&place, &["--json", "methods"])).as_array().unwrap().contains(&json!("events.list")));
     assert!(done(&place, &["methods", "events.list"]).contains("Takes: [after] [limit]."));
+    assert!(!json(&done(&place, &["--json", "stats"])).as_object().unwrap().is_empty());
     let text = done(&place, &["hash", "8", "a84b4c76e66710"]);
     assert!(text.contains("hashid") && text.contains("slot"), "{text}");
     let by_hand = done(&place, &["--json", "rpc", "dispatcher.hash", "8", "a84b4c76e66710"]);

@@ -82,8 +82,9 @@ impl Table {
     fn column(&self, index: usize) -> Column {
         let cells = || self.rows.iter().filter_map(|row| row.get(index));
         let width = cells().map(Cell::width).chain([self.heads[index].chars().count()]).max().unwrap_or(0);
-        let is_number = |cell: &Cell| cell.text == "-" || cell.text.parse::<f64>().is_ok();
-        Column { width, right: cells().all(is_number) && cells().any(|cell| cell.text != "-") }
+        let is_empty = |cell: &Cell| cell.text.is_empty() || cell.text == "-";
+        let is_number = |cell: &Cell| is_empty(cell) || cell.text.parse::<f64>().is_ok();
+        Column { width, right: cells().all(is_number) && !cells().all(is_empty) }
     }
 }
 
