@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 fn sets(host: u8) -> String {
     format!(
-        "[[set]]\nid = 1\nname = \"bridges\"\ndestinations = [{{ uri = \"sip:127.62.{host}.11\", duid = \"gw1\" }}, \"sip:127.62.{host}.12\"]\n"
+        "[[set]]\nid = 1\nname = \"bridges\"\n\
+         destinations = [{{ uri = \"sip:127.62.{host}.11\", duid = \"gw1\" }}, \"sip:127.62.{host}.12\"]\n"
     )
 }
 

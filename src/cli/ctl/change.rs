@@ -176,11 +176,12 @@ mod tests {
 
     #[test]
     fn what_a_reload_changes_is_shown_line_by_line() {
+        let weight = json!({ "from": "1", "to": "5" });
         let result = json!({
             "summary": "1 added, 0 removed, 1 changed", "changes_not_shown": 3, "restart_needed": ["shards"], "warnings": ["odd"],
             "changes": [
                 { "change": "added", "set": 1, "duid": "a", "uri": "sip:a" },
-                { "change": "changed", "set": 1, "duid": "b", "uri": "sip:b", "takes_back": "x", "keys": { "weight": { "from": "1", "to": "5" } } },
+                { "change": "changed", "set": 1, "duid": "b", "uri": "sip:b", "takes_back": "x", "keys": { "weight": weight } },
             ],
         });
         let expected = "1 added, 0 removed, 1 changed\n  CHANGE   SET  WHAT   KEYS\n  added      1  sip:a\n  \

@@ -110,7 +110,8 @@ mod tests {
             "seq": 17, "at": "2026-11-21T15:04:05.678+00:00", "type": "down", "set": 1, "set_name": "bridges",
             "duid": "gw1", "uri": "sip:192.0.2.1", "calls": 3, "why": "probe: no\nanswer", "who": null,
         });
-        let expected = "#17    2026-11-21 15:04:05.678  down               set 1 bridges  sip:192.0.2.1 (gw1)  calls: 3  why: probe: no answer";
+        let expected = "#17    2026-11-21 15:04:05.678  down               \
+                        set 1 bridges  sip:192.0.2.1 (gw1)  calls: 3  why: probe: no answer";
         assert_eq!(line(&event, false), expected);
         assert!(line(&event, true).contains("\x1b[31mdown"));
         let operated = json!({ "seq": 1, "at": "", "type": "operated", "params": { "set": 1 }, "done": true });

@@ -2,7 +2,8 @@
 //!
 //! # Policy
 //!
-//! - Every command is one or two methods of the control side; what people read is made here from the result that programs get with `--json`.
+//! - Every command is one or two methods of the control side; what people read is made here from the result that programs get with
+//!   `--json`.
 //! - The exit status is 0 when it is done, 1 when siplane says no or it did not come about, 2 when nobody answers or the command line
 //!   makes no sense, 130 after Ctrl-C.
 //! - Faults are siplane's own words: they tell what was found and what there is instead.

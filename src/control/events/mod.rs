@@ -6,7 +6,8 @@
 //!   n asks for what came after n, and sees by the numbers whether something is missing.
 //! - Writing one never waits for a reader: the ring forgets its oldest, a follower that does not keep up is told so and dropped, and
 //!   what the hook's queue has no room for is counted and logged.
-//! - Destinations speak through the prober ([`crate::prober::Told`]), all else through what does it: reload, methods, the utilisation alarm.
+//! - Destinations speak through the prober ([`crate::prober::Told`]), all else through what does it: reload, methods, the utilisation
+//!   alarm.
 
 pub(super) mod alarm;
 mod hook;

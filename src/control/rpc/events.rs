@@ -59,6 +59,7 @@ fn number(after: i64) -> Result<u64, Fault> {
 /// Behind all doors but one.
 fn follow(_: &Control, arguments: &Arguments) -> Answer {
     arguments.int(0).map(number).transpose()?;
-    let detail = "events are followed with a request of its own over the unix stream socket alone; elsewhere events.list tells what came after a number";
+    let detail = "events are followed with a request of its own over the unix stream socket alone; elsewhere events.list tells what \
+                  came after a number";
     Err(Fault::refused(detail, "Not Here"))
 }
