@@ -7,6 +7,7 @@ pub mod demo;
 mod demo_server;
 mod host;
 mod run;
+mod top;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ Examples:
   siplane run --config /etc/siplane/siplane.toml
   siplane convert /etc/kamailio/dispatcher.list > siplane.toml
   siplane ctl list                               what the running one does; siplane ctl --help tells more
+  siplane top                                    watch the running one; siplane top --help tells more
 
 Signals: SIGTERM or SIGINT lets running transactions finish (shutdown_timeout_s), a second one ends at once."
 )]
@@ -60,6 +62,8 @@ enum Command {
     },
     /// Look at a running siplane, and tell it what to do.
     Ctl(ctl::CtlArguments),
+    /// Watch a running siplane in the terminal: sets, destinations, rates, load, latency; drain, enable and disable by a key.
+    Top(top::TopArguments),
     /// Take real calls from a built-in caller to three built-in destinations for some 15 s, one of which fails half-way.
     Demo,
 }
@@ -79,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Check { config: ConfigArgument { config }, host } => check::check(config, host),
         Command::Convert { list } => convert::convert(&list),
         Command::Ctl(arguments) => ctl::run(&arguments),
+        Command::Top(arguments) => top::run(&arguments),
         Command::Demo => demo_server::run(),
     }
 }

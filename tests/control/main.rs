@@ -17,6 +17,7 @@ mod metrics;
 mod program;
 mod reload;
 mod stream;
+mod top;
 
 use program::Siplane;
 use std::net::SocketAddr;

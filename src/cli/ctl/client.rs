@@ -12,7 +12,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
 /// Why a command did not do what was asked.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(in crate::cli) enum Failure {
     /// siplane says why not.
     Fault {
         /// The code of JSON-RPC 2.0.
@@ -35,34 +35,49 @@ pub(super) enum Failure {
 /// The code of what is not there.
 pub(super) const NOT_FOUND: i64 = -32004;
 
+/// The code of JSON-RPC 2.0 for a method that is not there.
+pub(in crate::cli) const NO_METHOD: i64 = -32601;
+
 impl Failure {
-    /// Tells it on standard error; its exit status.
-    pub(super) fn tell(self) -> ExitCode {
-        let (status, text) = match self {
-            Self::Fault { message, .. } | Self::NotDone(message) => (1, message),
-            Self::Unreachable(text) | Self::Usage(text) => (2, text),
-            Self::Interrupted(text) => (130, text),
+    /// Tells it on standard error, in the name of that command; its exit status.
+    pub(in crate::cli) fn tell(self, command: &str) -> ExitCode {
+        let status = match self {
+            Self::Fault { .. } | Self::NotDone(_) => 1,
+            Self::Unreachable(_) | Self::Usage(_) => 2,
+            Self::Interrupted(_) => 130,
             Self::Unread => return ExitCode::SUCCESS,
         };
         // Nowhere else to tell it.
-        let _ = writeln!(io::stderr(), "siplane ctl: {text}");
+        let _ = writeln!(io::stderr(), "siplane {command}: {}", self.text());
         ExitCode::from(status)
+    }
+
+    /// For people.
+    pub(in crate::cli) fn text(self) -> String {
+        match self {
+            Self::Fault { message: text, .. }
+            | Self::NotDone(text)
+            | Self::Unreachable(text)
+            | Self::Usage(text)
+            | Self::Interrupted(text) => text,
+            Self::Unread => String::new(),
+        }
     }
 }
 
 /// What a command gives, or why it gives nothing.
-pub(super) type Outcome<T> = Result<T, Failure>;
+pub(in crate::cli) type Outcome<T> = Result<T, Failure>;
 
 /// A connection.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(in crate::cli) struct Client {
     path: PathBuf,
     stream: BufReader<UnixStream>,
 }
 
 impl Client {
     /// Connects to the socket at `path`.
-    pub(super) fn connect(path: &Path) -> Outcome<Self> {
+    pub(in crate::cli) fn connect(path: &Path) -> Outcome<Self> {
         let stream = UnixStream::connect(path).and_then(|stream| {
             stream.set_read_timeout(Some(ANSWER_WITHIN))?;
             stream.set_write_timeout(Some(ANSWER_WITHIN))?;
@@ -79,7 +94,7 @@ impl Client {
     }
 
     /// The result of a method.
-    pub(super) fn call(&mut self, method: &str, params: Json) -> Outcome<Json> {
+    pub(in crate::cli) fn call(&mut self, method: &str, params: Json) -> Outcome<Json> {
         let request = json!({ "jsonrpc": "2.0", "method": method, "params": params, "id": 1 });
         let sent = self.stream.get_mut().write_all(format!("{request}\n").as_bytes());
         sent.map_err(|error| self.lost(&error))?;

@@ -71,8 +71,14 @@ fn line(event: &Json, colour: bool) -> String {
     let kind = if colour { paint(kind.trim_end()).map_or(kind.clone(), |paint| paint.on(&kind)) } else { kind };
     // Date and time to the millisecond; the zone is that of siplane.
     let at = text("at").get(..23).unwrap_or_default().replace('T', " ");
-    let rest = subject(members).into_iter().chain(details(members)).collect::<Vec<_>>().join("  ");
-    format!("#{:<5} {at}  {kind} {rest}", text("seq")).trim_end().replace(|c: char| c.is_control() && c != '\x1b', " ")
+    format!("#{:<5} {at}  {kind} {}", text("seq"), rest(members))
+        .trim_end()
+        .replace(|c: char| c.is_control() && c != '\x1b', " ")
+}
+
+/// Whom it is about, and the rest by name.
+pub(in crate::cli) fn rest(members: &Map<String, Json>) -> String {
+    subject(members).into_iter().chain(details(members)).collect::<Vec<_>>().join("  ")
 }
 
 fn subject(members: &Map<String, Json>) -> Option<String> {
@@ -90,7 +96,8 @@ fn details(members: &Map<String, Json>) -> impl Iterator<Item = String> {
     others.map(|(name, value)| format!("{name}: {}", plain(value).unwrap_or_else(|| value.to_string())))
 }
 
-fn paint(kind: &str) -> Option<Paint> {
+/// The colour of that type of event, if it has one.
+pub(in crate::cli) fn paint(kind: &str) -> Option<Paint> {
     match kind {
         "up" | "returned" | "drained" | "panic-ended" | "utilisation-normal" => Some(Paint::Green),
         "trying" | "held-off" | "report-ignored" => Some(Paint::Yellow),

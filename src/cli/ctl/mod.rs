@@ -9,15 +9,15 @@
 //! - Faults are siplane's own words: they tell what was found and what there is instead.
 
 mod change;
-mod client;
+pub(super) mod client;
 mod drain;
-mod events;
+pub(super) mod events;
 mod generic;
 mod look;
 mod output;
 mod sets;
 mod span;
-mod table;
+pub(super) mod table;
 
 use super::DEFAULT_CONFIG;
 use crate::config;
@@ -165,19 +165,19 @@ Ctrl-C while waiting leaves it on.")]
 
 /// Does it; the exit status tells what came of it.
 pub(super) fn run(arguments: &CtlArguments) -> ExitCode {
-    match socket(arguments).and_then(|socket| obey(&socket, arguments)) {
+    match socket(arguments.socket.as_deref(), arguments.config.as_deref()).and_then(|socket| obey(&socket, arguments)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.tell(),
+        Err(failure) => failure.tell("ctl"),
     }
 }
 
 /// The socket that was named, else that of the config, else the usual one.
-fn socket(arguments: &CtlArguments) -> Outcome<PathBuf> {
-    if let Some(socket) = &arguments.socket {
-        return Ok(socket.clone());
+pub(super) fn socket(named: Option<&Path>, config: Option<&Path>) -> Outcome<PathBuf> {
+    if let Some(socket) = named {
+        return Ok(socket.to_owned());
     }
     let usual = || PathBuf::from(DEFAULT_SOCKET);
-    match &arguments.config {
+    match config {
         Some(file) => {
             let config = config::load(file).map_err(|problems| Failure::Usage(problems.to_string()))?;
             let none = || format!("{}: no [control] socket: siplane cannot be asked", file.display());

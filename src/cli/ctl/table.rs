@@ -2,7 +2,7 @@
 
 /// Colours, for terminals.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Paint {
+pub(in crate::cli) enum Paint {
     /// As it should be.
     Green,
     /// To look at.
