@@ -16,12 +16,13 @@ tools: ## install what building needs and is missing: a C compiler and linker
 	@command -v cc >/dev/null || { $(SUDO) apt-get update && \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends build-essential; }
 
-setup: tools ## install what testing needs and is missing: sipp, sipsak, kamailio, kamcli, valgrind, python3 (Debian packages), cargo-deny; put promtool aside
+setup: tools ## install what testing needs and is missing: sipp, sipsak, kamailio, kamcli, chromium, valgrind, python3 (Debian packages), cargo-deny; put promtool aside
 	@missing=""; \
 	command -v sipp >/dev/null || missing="$$missing sip-tester"; \
 	command -v sipsak >/dev/null || missing="$$missing sipsak"; \
 	PATH="$$PATH:/usr/sbin" command -v kamailio >/dev/null || missing="$$missing kamailio"; \
 	command -v kamcli >/dev/null || missing="$$missing kamcli"; \
+	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	command -v valgrind >/dev/null || missing="$$missing valgrind"; \
 	command -v python3 >/dev/null || missing="$$missing python3"; \
 	if [ -n "$$missing" ]; then \

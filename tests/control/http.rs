@@ -50,7 +50,8 @@ pub fn read(mut stream: impl Read) -> Reply {
     Reply { status, head: head.to_owned(), body: body.to_owned() }
 }
 
-fn send(address: SocketAddr, text: &str) -> Reply {
+/// Sends `text` and reads the answer.
+pub fn send(address: SocketAddr, text: &str) -> Reply {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     // Who is turned away before it has said all may be cut off.
@@ -58,7 +59,8 @@ fn send(address: SocketAddr, text: &str) -> Reply {
     read(stream)
 }
 
-fn post(address: SocketAddr, path: &str, headers: &[&str], body: &str) -> Reply {
+/// Posts JSON.
+pub fn post(address: SocketAddr, path: &str, headers: &[&str], body: &str) -> Reply {
     let headers = [&["Content-Type: application/json"], headers].concat();
     send(address, &request(&format!("POST {path}"), &headers, body))
 }

@@ -1,5 +1,6 @@
 //! The doors of the control side on real sockets, with the real clients.
 
+mod browser;
 mod clients;
 mod ctl;
 mod ctl_drain;
@@ -13,6 +14,8 @@ mod http_tls;
 mod kamcmd;
 mod live_kamailio;
 mod metrics;
+mod page;
+mod page_browser;
 #[path = "../loopback/program.rs"]
 mod program;
 mod reload;

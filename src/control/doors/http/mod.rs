@@ -1,4 +1,4 @@
-//! HTTP/1.1: JSON-RPC, health, and what programs read.
+//! HTTP/1.1: a web page, JSON-RPC, health, what programs read, and what destinations report.
 //!
 //! # Policy
 //!
@@ -10,6 +10,8 @@
 
 mod access;
 mod connection;
+mod page;
+mod report;
 mod routes;
 mod tls;
 

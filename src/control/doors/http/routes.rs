@@ -1,6 +1,7 @@
 //! What there is to ask for.
 
 use super::access::{Access, Certified, Denied};
+use super::{page, report};
 use crate::control::doors::{json, kamailio, pretty};
 use crate::control::{Control, Role, metrics};
 use crate::limits;
@@ -18,8 +19,8 @@ use tokio::time::timeout;
 
 /// What every route has at hand.
 #[derive(Clone)]
-struct Desk {
-    control: Arc<Control>,
+pub(super) struct Desk {
+    pub(super) control: Arc<Control>,
     access: Arc<Access>,
 }
 
@@ -30,10 +31,16 @@ pub(super) fn router(control: Arc<Control>, access: Access) -> Router {
         .route("/rpc", post(standard))
         .route("/RPC", post(kamailio))
         .route("/metrics", get(metrics_page))
+        .route("/report", post(report::report))
+        .route("/role", get(role))
         .route_layer(middleware::from_fn_with_state(desk.clone(), authenticate));
     // Health says nothing about the calls, and those who ask for it have no token.
     let open = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz));
-    guarded.merge(open).layer(middleware::from_fn_with_state(desk.clone(), admit)).with_state(desk)
+    guarded
+        .merge(open)
+        .merge(page::router())
+        .layer(middleware::from_fn_with_state(desk.clone(), admit))
+        .with_state(desk)
 }
 
 async fn admit(State(desk): State<Desk>, request: Request, next: Next) -> Response {
@@ -115,12 +122,21 @@ async fn kamailio(
 }
 
 /// The body, if it is JSON, small enough, and there in time.
-async fn document(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Response> {
+pub(super) async fn document(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Response> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     if !kind.eq_ignore_ascii_case("application/json") {
-        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json\n").into_response());
+        return Err(not_json().into_response());
     }
+    whole(body).await
+}
+
+pub(super) const fn not_json() -> (StatusCode, &'static str) {
+    (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json\n")
+}
+
+/// The body, if it is small enough, and there in time.
+pub(super) async fn whole(body: Body) -> Result<Vec<u8>, Response> {
     match timeout(limits::HTTP_REQUEST_TIME_MAX, to_bytes(body, limits::CONTROL_REQUEST_BYTES_MAX)).await {
         Ok(Ok(bytes)) => Ok(bytes.to_vec()),
         Ok(Err(_)) => Err((StatusCode::PAYLOAD_TOO_LARGE, "the request is too large\n").into_response()),
@@ -128,8 +144,13 @@ async fn document(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Response> 
     }
 }
 
-fn in_json(status: StatusCode, text: String) -> Response {
+pub(super) fn in_json(status: StatusCode, text: String) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+/// What whoever asks may do: the page shows no button that would be refused.
+async fn role(Extension(role): Extension<Role>) -> &'static str {
+    role.name()
 }
 
 /// What Prometheus reads.
