@@ -100,7 +100,7 @@ fn numbers_change(browser: &mut Browser) {
     browser.eval(&format!("(window.before = {before}, 0)"));
     browser.until("the chart goes on", &format!("window.before !== {drawn}"));
     let label = browser.eval("document.querySelector('#charts canvas').getAttribute('aria-label')");
-    assert!(label.as_str().unwrap().starts_with("Calls per second, last ten minutes. total: now "), "{label}");
+    assert!(label.as_str().unwrap().starts_with("Calls per second, the last ten minutes. total: now "), "{label}");
     assert!(browser.text("#charts .legend").contains("1 bridges"));
 }
 
@@ -120,6 +120,7 @@ fn keys_drain(browser: &mut Browser, http: SocketAddr) {
             continue;
         }
         browser.press(TAB);
+        assert_eq!(browser.eval("document.activeElement.id"), json!("confirm-yes"));
         browser.press(ENTER);
         wait_for("draining", || (admin(http, "one") == "draining").then_some(()));
     }

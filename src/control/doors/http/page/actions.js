@@ -10,21 +10,37 @@ const ACTIONS = [
 
 const byId = (id) => document.getElementById(id);
 
+// Whoever waits for an answer of the dialog.
+let decide = () => {};
+
+function decided(isMeant) {
+  decide(isMeant);
+  decide = () => {};
+}
+
 // Asks; true when it shall be done. Escape and Cancel are no.
 function confirmed(title, means, label) {
-  const dialog = byId("confirm");
+  decided(false);
   byId("confirm-title").textContent = title;
   byId("confirm-text").textContent = means;
   byId("confirm-yes").textContent = label;
-  dialog.returnValue = "";
-  dialog.showModal();
+  byId("confirm").showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+    decide = resolve;
   });
 }
 
-byId("confirm-no").addEventListener("click", () => byId("confirm").close(""));
-byId("confirm-yes").addEventListener("click", () => byId("confirm").close("yes"));
+byId("confirm-no").addEventListener("click", () => byId("confirm").close());
+byId("confirm-yes").addEventListener("click", () => {
+  decided(true);
+  byId("confirm").close();
+});
+byId("confirm").addEventListener("close", () => {
+  // This comes some time after the dialog was closed: by then it may be open for another question.
+  if (!byId("confirm").open) {
+    decided(false);
+  }
+});
 
 // The column of buttons. `after` is told what came of it: a text, whether it is a fault, and whether it was one of the role.
 export function actions(after) {

@@ -1,11 +1,13 @@
-// Lines over the last ten minutes, drawn on a canvas.
+// Lines over the last minutes, ten at most, drawn on a canvas.
 
 import { KEPT_MS } from "./history.js";
 
 const LEFT = 44;
 const BOTTOM = 18;
 const TOP = 6;
-const MINUTES = [10, 8, 6, 4, 2];
+// How far back a chart goes: the first that holds all there is, seconds.
+const SPANS = [60, 120, 300, KEPT_MS / 1_000];
+const TICKS = [1, 0.8, 0.6, 0.4, 0.2];
 
 // As many colours as page.css has.
 export const LINES_MAX = 8;
@@ -41,8 +43,9 @@ export class Chart {
     const values = lines.map(({ of }) => samples.map((sample) => of(sample)));
     const top = ceiling(values.flat().reduce((most, value) => Math.max(most, value ?? 0), 0));
     const pen = this.#pen();
-    this.#grid(pen, top);
-    const across = (at) => LEFT + (pen.width - LEFT) * (1 - (now - at) / KEPT_MS);
+    const span = SPANS.find((seconds) => now - samples[0].at <= seconds * 1_000) ?? SPANS.at(-1);
+    this.#grid(pen, top, span);
+    const across = (at) => LEFT + (pen.width - LEFT) * (1 - (now - at) / 1_000 / span);
     const down = (value) => TOP + (pen.height - TOP - BOTTOM) * (1 - value / top);
     // The first one, which counts for most, lies on top.
     for (let index = lines.length - 1; index >= 0; index -= 1) {
@@ -63,14 +66,13 @@ export class Chart {
     return { context, width, height, color: (name) => style.getPropertyValue(name).trim() };
   }
 
-  #grid({ context, width, height, color }, top) {
+  #grid({ context, width, height, color }, top, span) {
     context.font = "11px system-ui, sans-serif";
     context.strokeStyle = color("--rule");
     context.fillStyle = color("--faint");
     context.textBaseline = "middle";
     context.textAlign = "right";
-    const rows = [0, 0.5, 1];
-    for (const row of rows) {
+    for (const row of [0, 0.5, 1]) {
       const y = Math.round(TOP + (height - TOP - BOTTOM) * (1 - row)) + 0.5;
       context.beginPath();
       context.moveTo(LEFT, y);
@@ -79,9 +81,9 @@ export class Chart {
       context.fillText(decimals(top * row), LEFT - 6, y);
     }
     context.textAlign = "left";
-    for (const minutes of MINUTES) {
-      const x = LEFT + (width - LEFT) * (1 - (minutes * 60_000) / KEPT_MS);
-      context.fillText(`−${minutes} min`, x, height - BOTTOM / 2);
+    for (const tick of TICKS) {
+      const ago = span < 300 ? `−${span * tick} s` : `−${(span * tick) / 60} min`;
+      context.fillText(ago, LEFT + (width - LEFT) * (1 - tick), height - BOTTOM / 2);
     }
   }
 
@@ -97,7 +99,7 @@ export class Chart {
       const most = values[index].reduce((most, value) => Math.max(most, value ?? 0), 0);
       return `${name}: now ${decimals(values[index].at(-1))}, at most ${decimals(most)}`;
     });
-    this.#canvas.setAttribute("aria-label", `${this.title}, last ten minutes. ${told.join("; ")}`);
+    this.#canvas.setAttribute("aria-label", `${this.title}, the last ten minutes. ${told.join("; ")}`);
   }
 }
 
