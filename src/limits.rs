@@ -171,6 +171,44 @@ pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Shortest bearer token, bytes; a start error below it.
 pub const TOKEN_BYTES_MIN: usize = 16;
 
+/// Questions of the control side that wait for one shard; beyond it: the method's fault "busy".
+pub const INQUIRIES_WAITING: usize = 32;
+
+/// Slots of one table that a shard visits for one question, of which it answers one in a turn: less than 50 microseconds. Whoever
+/// asks goes on from there.
+pub const INQUIRY_SLOTS: u32 = 128;
+
+/// How long an answer of a shard is waited for, which comes within a turn of it; beyond it: the method's fault.
+pub const INQUIRY_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Entries of a list, of dialogs or transactions or calls, in one answer, and when nothing else is asked for; the answer says where to
+/// go on.
+pub const LIST_ENTRIES_MAX: usize = 10_000;
+/// See [`LIST_ENTRIES_MAX`].
+pub const LIST_ENTRIES_DEFAULT: usize = 1_000;
+
+/// Traces at once; an error beyond it.
+pub const TRACES_MAX: usize = 8;
+
+/// Longest trace, and how long one lasts when nothing is said.
+pub const TRACE_SECONDS_MAX: u64 = 3_600;
+/// See [`TRACE_SECONDS_MAX`].
+pub const TRACE_SECONDS_DEFAULT: u64 = 60;
+
+/// Messages that one trace shows at most, and when nothing is said.
+pub const TRACE_MESSAGES_MAX: u64 = 100_000;
+/// See [`TRACE_MESSAGES_MAX`].
+pub const TRACE_MESSAGES_DEFAULT: u64 = 1_000;
+
+/// Calls at a time that a trace by address follows in one shard; the oldest is forgotten beyond it.
+pub const TRACE_CALLS: usize = 64;
+
+/// Lines of traces that wait to be written; beyond it: lost, counted with the trace.
+pub const TRACE_LINES: usize = 4_096;
+
+/// Decisions that one shard remembers; a newer one takes the place of the oldest.
+pub const DECISIONS: usize = 256;
+
 /// Destinations whose setup-time histograms are on the metrics page, 14 series each; beyond it: left out, and told there.
 pub const METRICS_HISTOGRAMS_MAX: usize = 2_000;
 

@@ -15,7 +15,7 @@ use crate::prober::{self, Listener, News, NewsSource, ProbeSettings, Prober, Pro
 use crate::proxy::{Policy, Settings};
 pub use crate::shard::Snapshot;
 use crate::shard::{
-    self, Audit, Drift, Lifecycle, OpenError, Phase, ProbeOutcome, ProbeSink, ShardCounters, ShardHandle,
+    self, Audit, Drift, Inquiries, Lifecycle, OpenError, Phase, ProbeOutcome, ProbeSink, ShardCounters, ShardHandle,
 };
 use crate::shard::{
     EngineChoice, EngineKind, ShardSockets, ShardsInput, ShardsPlan, StartError, Steering, SteeringWish, Waiting, clock,
@@ -38,6 +38,7 @@ pub struct Server {
     policy: Arc<ArcSwap<Policy>>,
     lifecycle: Arc<Lifecycle>,
     counters: Vec<Arc<ShardCounters>>,
+    inquiries: Inquiries,
     drift: Arc<Drift>,
     ended: Receiver<Result<(), StartError>>,
     prober: Option<JoinHandle<()>>,
@@ -125,8 +126,11 @@ impl Server {
             waiting: waiting(&config.io),
         };
         let handles = shard::start(&plan, input).map_err(ServerError::Shard)?;
+        // Invariant: a plan without shards does not start.
+        let inquiries = handles.first().map(|handle| handle.inquiries().clone()).expect("a shard");
         let stop_prober = Arc::new(AtomicBool::new(false));
         let mut server = Self {
+            inquiries,
             counters: handles.iter().map(|handle| Arc::clone(handle.counters())).collect(),
             ended: join_all(handles),
             drift: Arc::default(),
@@ -186,6 +190,7 @@ impl Server {
             policy: Arc::clone(&self.policy),
             probing,
             counters: self.counters.clone(),
+            inquiries: self.inquiries.clone(),
             drift: Arc::clone(&self.drift),
             lifecycle: Arc::clone(&self.lifecycle),
             events,

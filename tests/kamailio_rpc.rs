@@ -12,7 +12,7 @@ use siplane::config;
 use siplane::control::{Arguments, Control, ControlPlan, EventLog, Fault, Given, Run, Value, find, probe_settings};
 use siplane::dispatcher::Table;
 use siplane::proxy::Policy;
-use siplane::shard::Lifecycle;
+use siplane::shard::{Inquiries, Lifecycle};
 use std::fs;
 use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
@@ -142,6 +142,7 @@ impl Siplane {
             policy: Arc::new(ArcSwap::from_pointee(policy)),
             probing: Arc::new(ArcSwap::from_pointee(probe_settings(&config.prober, &config.settings))),
             counters: Vec::new(),
+            inquiries: Inquiries::of_nobody(),
             drift: Arc::default(),
             lifecycle: Arc::new(Lifecycle::new(1)),
             events: Arc::new(EventLog::new(&config.control)),

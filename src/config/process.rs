@@ -45,9 +45,12 @@ pub(super) fn settings(root: &mut Section<'_>) -> Settings {
         timers: default.timers,
         dialog: default.dialog,
         keepalive: default.keepalive,
+        dialog_details: default.dialog_details,
+        decisions_every: root.number("decisions_every", 0..=1_000_000, default.decisions_every),
     };
     settings.timers = timers(root.section("timers"));
-    (settings.dialog, settings.keepalive) = dialog(root.section("dialog"), settings.timers.timer_c);
+    (settings.dialog, settings.keepalive, settings.dialog_details) =
+        dialog(root.section("dialog"), settings.timers.timer_c);
     settings
 }
 
@@ -193,14 +196,15 @@ fn timer_c(item: &Item<'_>, scaled: bool) -> Option<Duration> {
     Some(timer_c)
 }
 
-fn dialog(mut section: Section<'_>, timer_c: Duration) -> (DialogLifetimes, Keepalive) {
+fn dialog(mut section: Section<'_>, timer_c: Duration) -> (DialogLifetimes, Keepalive, bool) {
     let default = DialogLifetimes::default();
     let early = section.item("early_timeout_s").and_then(|item| early_timeout(&item, timer_c));
     let confirmed = section.seconds("confirmed_timeout_s", 1..=31_536_000, default.confirmed);
     let no_ack = section.seconds("no_ack_timeout_s", 1..=3_600, default.no_ack);
     let keepalive = keepalive(&mut section);
+    let details = section.item("details").and_then(|item| item.flag()).unwrap_or(Settings::default().dialog_details);
     section.finish();
-    (DialogLifetimes { early: early.unwrap_or(default.early.max(timer_c)), confirmed, no_ack }, keepalive)
+    (DialogLifetimes { early: early.unwrap_or(default.early.max(timer_c)), confirmed, no_ack }, keepalive, details)
 }
 
 fn keepalive(section: &mut Section<'_>) -> Keepalive {

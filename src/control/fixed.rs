@@ -49,12 +49,15 @@ fn differing(running: &Config, next: &Config) -> Vec<&'static str> {
         transactions_ready,
         dialogs_max,
         stored_bytes_max,
+        dialog_details,
+        decisions_every,
     } = &running.settings;
     let other = &next.settings;
     let keys = [
         ("aliases", *aliases != other.aliases),
         ("timers", *timers != other.timers),
-        ("dialog", *dialog != other.dialog || *keepalive != other.keepalive),
+        ("dialog", *dialog != other.dialog || *keepalive != other.keepalive || *dialog_details != other.dialog_details),
+        ("decisions_every", *decisions_every != other.decisions_every),
         ("unrouted", *unrouted != other.unrouted),
         ("preloaded_route", *preloaded_route != other.preloaded_route),
         ("server_header", *server != other.server),
@@ -101,6 +104,8 @@ mod tests {
             ("[timers]\nt1_ms = 400", "timers"),
             ("[dialog]\nconfirmed_timeout_s = 60", "dialog"),
             ("[dialog]\nkeepalive_interval_s = 60", "dialog"),
+            ("[dialog]\ndetails = true", "dialog"),
+            ("decisions_every = 7", "decisions_every"),
             ("unrouted = 403", "unrouted"),
             ("preloaded_route = \"reject\"", "preloaded_route"),
             ("server_header = \"x\"", "server_header"),

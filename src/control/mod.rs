@@ -7,7 +7,8 @@
 //! - One thread with a tokio runtime of its own serves all doors. Methods that wait (a lock, a database, a shard) are asynchronous; all
 //!   others end at once.
 //! - What changes the table or an operator's word goes through [`Control`], one change at a time.
-//! - Shards are asked for nothing on their call path: what is published is read from atomics.
+//! - Shards are asked for nothing on their call path: what is published is read from atomics, and what is not is asked for in bounded
+//!   questions (`asking`), of which a shard answers one in a turn.
 //!
 //! # Absent
 //!
@@ -16,6 +17,7 @@
 
 mod answer;
 mod arguments;
+mod asking;
 mod diff;
 mod diff_fields;
 mod doors;
@@ -27,10 +29,12 @@ mod metrics;
 mod probing;
 mod publish;
 mod reload;
+mod rows;
 mod rpc;
 mod running;
 mod state_file;
 mod thread;
+mod traces;
 mod utilisation;
 mod value;
 mod watch;

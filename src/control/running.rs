@@ -4,10 +4,12 @@ use super::EventLog;
 use super::in_force::InForce;
 use super::publish::Retired;
 use super::state_file::StateFile;
+use super::traces::Traces;
 use crate::config::Config;
 use crate::prober::ProbeSettings;
 use crate::proxy::{Policy, Settings};
-use crate::shard::{Drift, Lifecycle, Phase, ShardCounters, Snapshot};
+use crate::shard::{Drift, Inquiries, Lifecycle, Phase, ShardCounters, Snapshot, clock};
+use crate::time::Instant;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -22,6 +24,7 @@ pub struct Control {
     pub(super) changes: tokio::sync::Mutex<()>,
     pub(super) retired: Retired,
     pub(super) state_file: StateFile,
+    traces: Traces,
 }
 
 /// What the control side is given at start.
@@ -35,6 +38,8 @@ pub struct ControlPlan {
     pub probing: Arc<ArcSwap<ProbeSettings>>,
     /// What each shard publishes.
     pub counters: Vec<Arc<ShardCounters>>,
+    /// The way to ask the shards.
+    pub inquiries: Inquiries,
     /// What the last audit found.
     pub drift: Arc<Drift>,
     /// Whether calls are taken.
@@ -53,6 +58,7 @@ impl Control {
             changes: tokio::sync::Mutex::new(()),
             retired: Retired::default(),
             state_file: StateFile::new(plan.config.control.state_file.clone()),
+            traces: Traces::default(),
             plan,
         };
         control.tell_table("started", "the process has started");
@@ -89,6 +95,32 @@ impl Control {
     /// What has happened.
     pub(super) fn events(&self) -> &Arc<EventLog> {
         &self.plan.events
+    }
+
+    /// The way to ask the shards.
+    #[must_use]
+    pub const fn inquiries(&self) -> &Inquiries {
+        &self.plan.inquiries
+    }
+
+    /// The traces of calls.
+    pub(super) const fn traces(&self) -> &Traces {
+        &self.traces
+    }
+
+    /// The date of a time of the shards, seconds since 1970.
+    #[must_use]
+    pub fn unix_time(&self, at: Instant) -> i64 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let (now_ns, at_ns) = (i128::from(clock::now().as_nanos()), i128::from(at.as_nanos()));
+        let unix_ns = since.as_nanos() as i128 + at_ns - now_ns;
+        i64::try_from(unix_ns.div_euclid(1_000_000_000)).unwrap_or_default()
+    }
+
+    /// Whole seconds since a time of the shards.
+    #[must_use]
+    pub fn seconds_since(&self, at: Instant) -> i64 {
+        i64::try_from(clock::now().saturating_since(at).as_secs()).unwrap_or(i64::MAX)
     }
 
     /// The policy in force.

@@ -1,7 +1,7 @@
 //! The thread of the control side.
 
 use super::doors::{self, Doors};
-use super::{Control, Source, events, watch};
+use super::{Control, Source, events, traces, watch};
 use crate::config::ControlSettings;
 use std::io;
 use std::sync::Arc;
@@ -88,6 +88,7 @@ impl OpenDoors {
                     tokio::spawn(events::alarm::watch(Arc::clone(&control), alarm_percent));
                 }
                 tokio::spawn(Arc::clone(control.events()).serve_hook());
+                tokio::spawn(traces::write(Arc::clone(&control)));
                 doors.serve(control);
                 // An error says that the sender is gone, which is the same.
                 let _ = stopped.await;

@@ -34,6 +34,7 @@ mod check;
 mod congestion;
 mod events;
 mod evidence;
+mod explain;
 mod fastest;
 #[cfg(test)]
 #[path = "tests/fixture.rs"]
@@ -69,6 +70,7 @@ mod weight;
 pub use check::{TableError, duids};
 pub use events::{Cause, Event, EventKind, Reason, Why};
 pub use evidence::{Evidence, Outage, PanicRule, PassiveSpec};
+pub use explain::{SetView, Verdict};
 pub use gate::Refused;
 pub use latency::{ESTIMATE_AFTER, FAILURE_COUNTS_AS, Latency, RESPONSE_HALF_LIFE};
 pub use legacy::hash as kamailio_hash;

@@ -203,11 +203,16 @@ impl OverloadCells {
         if percent == 0 {
             return false;
         }
-        let sheds = |owed: u64| if is_prioritized { owed > DEBT_MAX } else { owed >= 100 };
-        let after = |debt: u64| debt + percent - if sheds(debt + percent) { 100 } else { 0 };
+        let after = |debt: u64| debt + percent - if is_due(debt + percent, is_prioritized) { 100 } else { 0 };
         let step = self.debt.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |debt| Some(after(debt)));
         let (Ok(debt) | Err(debt)) = step;
-        sheds(debt + percent)
+        is_due(debt + percent, is_prioritized)
+    }
+
+    /// What [`OverloadCells::draws`] would say: a look.
+    fn would_draw(&self, is_prioritized: bool, now: Instant) -> bool {
+        let percent = u64::from(self.loss_percent(now));
+        percent > 0 && is_due(self.debt.load(Ordering::Relaxed) + percent, is_prioritized)
     }
 
     /// Takes a place in the bucket of the rate; false when there is none.
@@ -216,6 +221,11 @@ impl OverloadCells {
             rate.is_some_and(|rate| change(&self.arrival_ns, |due| rate.advance(due, now.as_nanos())).is_some())
         })
     }
+}
+
+/// Whether what is `owed`, in hundredths of a request, is to be paid by this one.
+const fn is_due(owed: u64, is_prioritized: bool) -> bool {
+    if is_prioritized { owed > DEBT_MAX } else { owed >= 100 }
 }
 
 impl States {
@@ -255,6 +265,11 @@ impl States {
         let is_shed = cells.draws(is_prioritized, now);
         cells.shed.fetch_add(u64::from(is_shed), Ordering::Relaxed);
         is_shed
+    }
+
+    /// What [`States::sheds`] would say: a look.
+    pub(super) fn would_shed(&self, index: StateIndex, is_prioritized: bool, now: Instant) -> bool {
+        self.slot(index).vitals.overload.would_draw(is_prioritized, now)
     }
 
     /// Whether it sheds a part of its requests.

@@ -10,6 +10,7 @@ use core::time::Duration;
 
 use super::call_load::Loads;
 use super::congestion;
+use super::explain::Verdict;
 use super::fastest::Fastest;
 use super::hash::Rendezvous;
 use super::legacy::Legacy;
@@ -19,7 +20,7 @@ use super::report::ReportSpec;
 use super::set::{Counts, Destination, Set};
 use super::spec::{Algorithm, HashKind, LoadChoice};
 use super::srv::Groups;
-use super::state::{DestinationId, States};
+use super::state::{DestinationId, StateIndex, States};
 use super::targets::Targets;
 use super::weight::Shares;
 use super::{round_robin, uniform};
@@ -52,20 +53,40 @@ impl Set {
     /// Fills `targets` with the destinations that a request tries, first one first: available now and with room for a call,
     /// no duplicates, at most `failover_limit`; none when there is no such destination. Allocates nothing.
     pub fn select(&self, states: &States, input: &Input<'_>, random: &mut Random, targets: &mut Targets) {
-        self.draft(states, input, random, targets, false);
+        let sheds = |first| states.sheds(first, input.prioritized, input.now);
+        self.select_by(&self.position, sheds, (states, input, random), targets);
+    }
+
+    /// Selection by these counts, with a draw of the first target's loss.
+    #[inline]
+    pub(super) fn select_by(
+        &self,
+        counts: &Counts,
+        sheds: impl FnOnce(StateIndex) -> bool,
+        (states, input, random): (&States, &Input<'_>, &mut Random),
+        targets: &mut Targets,
+    ) {
+        self.draft(counts, (states, input, random), targets, false);
         if self.overload_control
             && let Some(first) = targets.first()
-            && states.sheds(first.state(), input.prioritized, input.now)
+            && sheds(first.state())
         {
             // RFC 7339 §5.10: what is shed may go to another destination that is not in overload itself.
-            self.draft(states, input, random, targets, true);
+            self.draft(counts, (states, input, random), targets, true);
         }
     }
 
-    fn draft(&self, states: &States, input: &Input<'_>, random: &mut Random, targets: &mut Targets, is_shed: bool) {
+    fn draft(
+        &self,
+        counts: &Counts,
+        (states, input, random): (&States, &Input<'_>, &mut Random),
+        targets: &mut Targets,
+        is_shed: bool,
+    ) {
         let mut draft = Draft::new(self, states, input, targets);
         draft.is_shed = is_shed;
-        self.plan.draft(&mut draft, input, &self.position, random);
+        draft.is_look = counts.is_copy;
+        self.plan.draft(&mut draft, input, counts, random);
         draft.finish(&self.last_resort, random);
     }
 }
@@ -159,6 +180,8 @@ pub(super) struct Draft<'a> {
     prioritized: bool,
     /// Whether the destination that would have come first has shed the request.
     is_shed: bool,
+    /// Whether no request is made of it: turns are not taken.
+    is_look: bool,
     /// How long a destination of the set starts slowly.
     slow_start: Duration,
     /// The number of this request while slow start holds requests back; none when it does not.
@@ -170,7 +193,7 @@ pub(super) struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(set: &'a Set, states: &'a States, input: &Input<'_>, targets: &'a mut Targets) -> Self {
+    pub(super) fn new(set: &'a Set, states: &'a States, input: &Input<'_>, targets: &'a mut Targets) -> Self {
         targets.clear();
         Self {
             destinations: &set.destinations,
@@ -180,6 +203,7 @@ impl<'a> Draft<'a> {
             now: input.now,
             prioritized: input.prioritized,
             is_shed: false,
+            is_look: false,
             slow_start: set.slow_start,
             request: None,
             held_back: Cell::new(false),
@@ -206,6 +230,11 @@ impl<'a> Draft<'a> {
             self.last_resort = true;
             self.offer_all(last_resort.iter().copied());
         }
+    }
+
+    /// Whether turns are looked at only.
+    pub(super) const fn is_look(&self) -> bool {
+        self.is_look
     }
 
     /// Destinations of the set, available or not.
@@ -236,19 +265,48 @@ impl<'a> Draft<'a> {
     }
 
     fn admits(&self, destination: &Destination) -> bool {
-        if destination.last_resort != self.last_resort || !self.states.has_room(destination, self.now) {
-            return false;
+        match self.judge(destination) {
+            Verdict::Open => true,
+            Verdict::HeldBack => {
+                self.held_back.set(true);
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// What keeps an available destination from the request.
+    #[inline]
+    fn judge(&self, destination: &Destination) -> Verdict {
+        if destination.last_resort != self.last_resort {
+            return Verdict::LastResort;
+        }
+        if !self.states.has_room(destination, self.now) {
+            return Verdict::NoRoom;
         }
         if destination.overload_control && !self.wants(destination) {
-            return false;
+            return Verdict::Overloaded;
         }
         let admitted = self
             .request
             .is_none_or(|request| self.states.part(destination, self.now).admits(request, destination.state));
-        if !admitted {
-            self.held_back.set(true);
+        if admitted { Verdict::Open } else { Verdict::HeldBack }
+    }
+
+    /// As if the request with this number were looked at, of which the first choice has shed this one or not.
+    pub(super) fn resume(&mut self, is_shed: bool, request: u64) {
+        self.is_shed = is_shed;
+        self.request = Some(request).filter(|_| !self.slow_start.is_zero());
+    }
+
+    /// What the destination's part in this selection is, told apart.
+    pub(super) fn verdict(&self, position: usize) -> Verdict {
+        let Some(destination) = self.destinations.get(position) else { return Verdict::Unavailable };
+        match () {
+            () if !self.states.is_available(destination.state) => Verdict::Unavailable,
+            () if destination.is_plain() => Verdict::Open,
+            () => self.judge(destination),
         }
-        admitted
     }
 
     /// Whether its own overload lets the destination have the request.

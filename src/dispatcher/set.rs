@@ -25,6 +25,8 @@ pub(super) struct Counts {
     pub(super) turns: CachePadded<AtomicU64>,
     /// Requests, where slow start needs their number.
     pub(super) requests: CachePadded<AtomicU64>,
+    /// Whether nobody else has it: what is counted in it is no request's.
+    pub(super) is_copy: bool,
 }
 
 /// One destination of one set.

@@ -4,7 +4,7 @@
 //! comes the next group. Each group counts turns of its own, from 0 after a reload. Weight 0 comes last in its group, unless
 //! the whole group has weight 0: then all are equal.
 
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::collections::BTreeMap;
 
 use crossbeam::utils::CachePadded;
@@ -40,6 +40,10 @@ impl Groups {
         for Group { shares, turns } in &self.0 {
             match (draft.room(), draft.len()) {
                 (0, _) => return,
+                (_, 0) if draft.is_look() => {
+                    let turns = AtomicU64::new(turns.load(Ordering::Relaxed));
+                    shares.draft(draft, &turns, random);
+                }
                 (_, 0) => shares.draft(draft, turns, random),
                 _ => {
                     shares.refresh(draft);

@@ -19,6 +19,7 @@ use super::timer::Wheel;
 use crate::dispatcher::{LoadToken, StateIndex, States};
 use crate::limits;
 use crate::time::Instant;
+use core::ops::Range;
 use core::time::Duration;
 use smallvec::SmallVec;
 
@@ -35,13 +36,13 @@ pub(crate) enum State {
 
 /// One 2xx.
 #[derive(Debug)]
-struct Leg {
-    tag: u32,
+pub(crate) struct Leg {
+    pub(crate) tag: u32,
     /// The slot of the branch that brought it: legs with the same one are at the same destination.
     branch: u32,
-    token: Option<LoadToken>,
-    acked: bool,
-    ended: bool,
+    pub(crate) token: Option<LoadToken>,
+    pub(crate) acked: bool,
+    pub(crate) ended: bool,
 }
 
 /// A 2xx to the INVITE that began a dialog.
@@ -76,7 +77,7 @@ pub(crate) struct Dialog {
     call: u32,
     /// The session interval that the last 2xx said (RFC 4028), seconds; 0 without one.
     session_s: u32,
-    legs: SmallVec<[Leg; 1]>,
+    pub(crate) legs: SmallVec<[Leg; 1]>,
     /// The INVITE transaction that made it, while it lives.
     pub(crate) transaction: Option<Id>,
     /// `timeout_at`: its lifetime; `answer_at`: when legs without ACK are given up; `retransmit_at`: its next keepalive.
@@ -115,6 +116,16 @@ impl Dialogs {
 
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Slots that there are, vacant ones included.
+    pub(crate) const fn places(&self) -> u32 {
+        self.slots.places()
+    }
+
+    /// The dialogs in these slots.
+    pub(crate) fn range(&self, slots: Range<u32>) -> impl Iterator<Item = (Id, &Dialog)> {
+        self.slots.range(slots)
     }
 
     /// Load tokens that they hold.

@@ -1,12 +1,14 @@
-//! What a keepalive must know of both ends of a leg (RFC 3261 §12.1): names with tags, remote targets, route sets, CSeq numbers.
+//! What a keepalive, or somebody who asks, must know of both ends of a leg (RFC 3261 §12.1): names with tags, remote targets, route
+//! sets, CSeq numbers.
 //!
-//! Kept only while keepalives are on: a record for each leg, its text in one buffer of the shard's pool, and a few words for each
-//! dialog slot, beside the dialogs, which stay as small as they are. All of it is learnt from the INVITE as it was sent and from
-//! its 2xx; a re-INVITE or UPDATE changes targets (§12.2.1.2), and requests that pass raise CSeq numbers.
+//! Kept only while keepalives or `dialog_details` are on: a record for each leg, its text in one buffer of the shard's pool, and a few
+//! words for each dialog slot, beside the dialogs, which stay as small as they are. All of it is learnt from the INVITE as it was
+//! sent and from its 2xx; a re-INVITE or UPDATE changes targets (§12.2.1.2), and requests that pass raise CSeq numbers.
 
 use super::buffers::{Buffer, Buffers};
 use super::settings::SocketId;
 use super::slab::{Id, Slab};
+use super::view::PartyView;
 use crate::sip::{Message, Method, NameAddr, Scheme, Span, Uri, fields, header_is, push_number};
 use crate::time::Instant;
 use smallvec::SmallVec;
@@ -77,6 +79,8 @@ pub(crate) struct Ends {
     pub(crate) dialog: Id,
     /// The hash of the far tag: which leg.
     pub(crate) tag: u32,
+    /// When its 2xx came.
+    pub(crate) answered_at: Instant,
     /// Somebody is hanging up: until then a failure means nothing.
     pub(crate) quiet_until: Instant,
     known: [Known; 2],
@@ -104,6 +108,21 @@ impl Ends {
 
     fn part(&self, part: Part) -> &[u8] {
         self.span(part).of(self.text.as_deref().unwrap_or_default())
+    }
+
+    pub(crate) fn call_id(&self) -> &[u8] {
+        self.part(Part::CallId)
+    }
+
+    pub(crate) fn party(&self, end: End) -> PartyView<'_> {
+        PartyView {
+            name: self.part(Part::Name(end)),
+            contact: self.part(Part::Target(end)),
+            route_set: self.part(Part::Routes(end)),
+            // What the other end has seen.
+            cseq: self.known(end.other()).cseq,
+            socket: self.known(end).socket,
+        }
     }
 
     /// Where a request to `end` goes first (RFC 3261 §12.2.1.1, §8.1.2); `None` when that is no address.
@@ -172,15 +191,19 @@ impl Ends {
 #[derive(Clone, Copy, Debug)]
 struct Head {
     first: Option<Id>,
+    /// Which of the dialogs that were in the slot.
+    generation: u32,
+    began_at: Instant,
     /// The hash of the caller's tag.
     caller: u32,
     /// The leg that requests before the 2xx were of, and the CSeq numbers that each end has seen in them.
     early: (u32, [u32; 2]),
 }
 
-const NO_HEAD: Head = Head { first: None, caller: 0, early: (0, [0; 2]) };
+const NO_HEAD: Head =
+    Head { first: None, generation: 0, began_at: Instant::from_nanos(0), caller: 0, early: (0, [0; 2]) };
 
-/// The ends of all legs of one shard. Empty, and without memory, while keepalives are off.
+/// The ends of all legs of one shard. Empty, and without memory, while neither keepalives nor details are kept.
 #[derive(Debug)]
 pub(crate) struct EndsTable {
     slots: Slab<Ends>,
@@ -202,14 +225,20 @@ impl EndsTable {
         self.slots.get_mut(id)
     }
 
-    /// A dialog begins whose caller has this tag.
-    pub(crate) fn open(&mut self, dialog: Id, caller: u32) {
+    /// A dialog begins at `now` whose caller has this tag.
+    pub(crate) fn open(&mut self, now: Instant, dialog: Id, caller: u32) {
         let at = dialog.index as usize;
         if self.heads.len() <= at {
             self.heads.resize(at + 1, NO_HEAD);
         }
         debug_assert!(self.heads[at].first.is_none(), "ends of a dialog that is gone");
-        self.heads[at] = Head { caller, ..NO_HEAD };
+        self.heads[at] = Head { generation: dialog.generation, began_at: now, caller, ..NO_HEAD };
+    }
+
+    /// When `dialog` began; none when nothing is kept of it.
+    pub(crate) fn began_at(&self, dialog: Id) -> Option<Instant> {
+        let head = self.heads.get(dialog.index as usize)?;
+        (head.generation == dialog.generation && head.began_at != NO_HEAD.began_at).then_some(head.began_at)
     }
 
     /// The legs of `dialog` whose ends are known.
@@ -224,17 +253,17 @@ impl EndsTable {
         self.of(dialog).into_iter().find(|id| self.slots.get(*id).is_some_and(|ends| ends.tag == tag))
     }
 
-    /// Adds the leg that `answer` confirms, with its INVITE as it was sent; `false` when there is no room for it. `sockets` face
-    /// caller and destination.
+    /// Adds the leg, with the time of its 2xx, that `answer` confirms, with its INVITE as it was sent; `false` when there is no room for
+    /// it. `sockets` face caller and destination.
     pub(crate) fn insert(
         &mut self,
-        leg: (Id, u32),
+        leg: (Instant, Id, u32),
         sockets: [SocketId; 2],
         (invite, answer): (&Message<'_>, &Message<'_>),
         scratch: &mut Vec<u8>,
         buffers: &mut Buffers,
     ) -> bool {
-        let (dialog, tag) = leg;
+        let (answered_at, dialog, tag) = leg;
         let Some(head) = self.heads.get_mut(dialog.index as usize) else { return true };
         let early = if head.early.0 == tag { head.early.1 } else { [0; 2] };
         let seen = [early[0], early[1].max(invite.head.cseq_number)];
@@ -248,6 +277,7 @@ impl EndsTable {
         let ends = Ends {
             dialog,
             tag,
+            answered_at,
             quiet_until: Instant::from_nanos(0),
             known: End::BOTH.map(known),
             text: Some(text),

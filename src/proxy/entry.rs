@@ -157,6 +157,8 @@ pub(crate) struct Server {
 pub(crate) struct ResponseContext {
     /// The set that its targets are of; `None` when its Route or Request-URI said where it goes.
     pub(crate) set: Option<SetId>,
+    /// The rule that named its first set; [`super::rules::DEFAULT_SET`] when none did.
+    pub(crate) rule: u16,
     /// How many sets of the fallback chain it has entered.
     pub(crate) sets: u8,
     /// The target set, in order.

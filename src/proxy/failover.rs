@@ -13,11 +13,13 @@ use super::hash_key::hash_key;
 use super::overload::goes_first;
 use super::request::Incoming;
 use super::route::Plan;
+use super::rules::DEFAULT_SET;
 use super::slab::Id;
 use super::{Proxy, SocketId, Turn};
 use crate::dispatcher::{Destination, DestinationId, Input, Set, Table, Targets};
 use crate::limits;
 use crate::sip::{Start, scan};
+use crate::time::Instant;
 use std::net::SocketAddr;
 
 /// The target set that a new request begins with.
@@ -26,6 +28,37 @@ pub(super) struct Choice<'p> {
     pub(super) targets: Targets,
     /// Sets of the chain entered, this one included.
     pub(super) sets: u8,
+    /// The rule that named the first of them.
+    pub(super) rule: u16,
+}
+
+impl<'p> Choice<'p> {
+    /// The targets that `select` gives of `first`, or of the first set of its chain of which it gives any.
+    #[inline]
+    pub(super) fn by(table: &'p Table, first: &'p Set, mut select: impl FnMut(&'p Set, &mut Targets)) -> Self {
+        let mut choice = Self { set: first, targets: Targets::new(), sets: 1, rule: DEFAULT_SET };
+        select(first, &mut choice.targets);
+        while choice.targets.is_empty()
+            && let Some(next) = fallback(table, choice.set, choice.sets)
+        {
+            (choice.set, choice.sets) = (next, choice.sets + 1);
+            select(next, &mut choice.targets);
+        }
+        choice
+    }
+}
+
+/// What selection looks at of a request that comes at `now`.
+#[inline]
+pub(super) fn input<'a>(
+    now: Instant,
+    set: &Set,
+    incoming: &Incoming<'a>,
+    plan: &Plan,
+    scratch: &'a mut Vec<u8>,
+) -> Input<'a> {
+    let (hash_key, hash_host) = hash_key(set.algorithm, incoming, plan, scratch).parts();
+    Input { hash_key, hash_host, now, prioritized: goes_first(set, incoming) }
 }
 
 impl Proxy {
@@ -38,23 +71,17 @@ impl Proxy {
         plan: &Plan,
         first: &'p Set,
     ) -> Choice<'p> {
-        let mut choice = Choice { set: first, targets: Targets::new(), sets: 1 };
-        self.select(turn, incoming, plan, first, &mut choice.targets);
-        while choice.targets.is_empty()
-            && let Some(next) = fallback(&turn.policy.table, choice.set, choice.sets)
-        {
-            self.stats.fallbacks += 1;
-            (choice.set, choice.sets) = (next, choice.sets + 1);
-            self.select(turn, incoming, plan, next, &mut choice.targets);
-        }
+        let choice = Choice::by(&turn.policy.table, first, |set, targets| {
+            self.select(turn, incoming, plan, set, targets);
+        });
+        self.stats.fallbacks += u64::from(choice.sets) - 1;
         choice
     }
 
     #[inline]
     fn select(&mut self, turn: &Turn<'_>, incoming: &Incoming<'_>, plan: &Plan, set: &Set, targets: &mut Targets) {
         let Self { random, scratch, .. } = self;
-        let (hash_key, hash_host) = hash_key(set.algorithm, incoming, plan, scratch).parts();
-        let input = Input { hash_key, hash_host, now: turn.now, prioritized: goes_first(set, incoming) };
+        let input = input(turn.now, set, incoming, plan, scratch);
         set.select(turn.policy.table.states(), &input, random, targets);
     }
 

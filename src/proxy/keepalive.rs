@@ -29,17 +29,22 @@ impl Proxy {
         !self.settings.keepalive.interval.is_zero()
     }
 
+    /// Whether the ends of calls are remembered: to be asked, or to be told of.
+    pub(super) const fn keeps_ends(&self) -> bool {
+        self.settings.dialog_details || self.keeps_alive()
+    }
+
     /// A dialog begins.
-    pub(super) fn open_ends(&mut self, dialog: Id, incoming: &Incoming<'_>) {
-        if self.keeps_alive() {
+    pub(super) fn open_ends(&mut self, turn: &Turn<'_>, dialog: Id, incoming: &Incoming<'_>) {
+        if self.keeps_ends() {
             let caller = self.tag_hash(incoming.message.text(incoming.from.tag));
-            self.ends.open(dialog, caller);
+            self.ends.open(turn.now, dialog, caller);
         }
     }
 
     /// The 2xx `answer` of `branch` made a leg of `dialog`: its ends are remembered. The dialog's deadlines are to be filed.
     pub(super) fn keep_ends(&mut self, turn: &Turn<'_>, dialog: Id, tag: u32, branch: Id, answer: &Message<'_>) {
-        if !self.keeps_alive() || !self.dialogs.is_live(dialog, tag) || self.ends.find(dialog, tag).is_some() {
+        if !self.keeps_ends() || !self.dialogs.is_live(dialog, tag) || self.ends.find(dialog, tag).is_some() {
             return;
         }
         let Self { clients, servers, ends, scratch, buffers, .. } = self;
@@ -48,8 +53,12 @@ impl Proxy {
             return;
         };
         let Some(server) = servers.get(client.server) else { return };
-        let fits = ends.insert((dialog, tag), [server.socket, client.socket], (&scan(sent), answer), scratch, buffers);
+        let leg = (turn.now, dialog, tag);
+        let fits = ends.insert(leg, [server.socket, client.socket], (&scan(sent), answer), scratch, buffers);
         self.stats.keepalives_skipped += u64::from(!fits);
+        if !self.keeps_alive() {
+            return;
+        }
         let interval_ms = self.settings.keepalive.interval.as_millis() as u64;
         let spread = Duration::from_millis(self.random.below(interval_ms));
         if let Some(dialog) = self.dialogs.get_mut(dialog).filter(|dialog| dialog.deadlines.retransmit_at == NEVER) {
@@ -60,7 +69,7 @@ impl Proxy {
 
     /// A request of the dialog passes: its CSeq number, and who hangs up.
     pub(super) fn note_passing(&mut self, turn: &Turn<'_>, incoming: &Incoming<'_>, dialog: Id, tags: [u32; 2]) {
-        if !self.keeps_alive() {
+        if !self.keeps_ends() {
             return;
         }
         // Until the BYE is over its dialog is one that 481 is right about; a challenged one goes on.
@@ -71,7 +80,7 @@ impl Proxy {
 
     /// RFC 3261 §12.2.1.2: the re-INVITE or UPDATE of `branch` got a 2xx.
     pub(super) fn refresh_ends(&mut self, dialog: Id, branch: Id, answer: &Message<'_>) {
-        if !self.keeps_alive() {
+        if !self.keeps_ends() {
             return;
         }
         let Some(sent) = self.clients.get(branch).and_then(|client| client.sent.as_deref()) else { return };
@@ -85,7 +94,7 @@ impl Proxy {
 
     /// Lets go of the ends of legs that have ended.
     pub(super) fn settle_ends(&mut self, dialog: Id) {
-        if self.keeps_alive() {
+        if self.keeps_ends() {
             let Self { ends, dialogs, buffers, .. } = self;
             ends.retain(dialog, |tag| dialogs.is_live(dialog, tag), buffers);
         }

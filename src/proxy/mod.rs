@@ -22,10 +22,12 @@ mod checks;
 mod client;
 mod context;
 mod deadlines;
+mod decisions;
 mod dialog;
 mod ends;
 mod entry;
 mod evidence;
+mod explain;
 mod failover;
 mod fork;
 mod forward;
@@ -50,13 +52,18 @@ mod stats;
 mod timeout;
 pub(crate) mod timer;
 pub(crate) mod transaction;
+mod view;
 
 pub use branch::PROBE_BRANCH;
+pub use decisions::Decided;
+pub use explain::{Explanation, Outcome, SetStep};
 pub use memory::Prepare;
 pub use outbox::{Outbox, Transmit};
 pub use owner::{ShardId, owner_of};
+pub use rules::{DEFAULT_SET, Mismatch};
 pub use settings::*;
 pub use stats::{Defects, Stats};
+pub use view::*;
 
 use crate::dispatcher::{LoadToken, Random, StateIndex};
 use crate::limits;
@@ -65,6 +72,7 @@ use crate::time::Instant;
 use branch::Keys;
 use buffers::Buffers;
 use deadlines::Owner;
+use decisions::Decisions;
 use dialog::Dialogs;
 use ends::EndsTable;
 use entry::{Client, Server};
@@ -117,6 +125,7 @@ pub struct Proxy {
     /// Load tokens that client transactions hold.
     branch_tokens: usize,
     draining: bool,
+    decisions: Decisions,
     stats: Stats,
     defects: Defects,
 }
@@ -151,6 +160,7 @@ impl Proxy {
             unanswered: 0,
             branch_tokens: 0,
             draining: false,
+            decisions: Decisions::new(settings.decisions_every),
             stats: Stats::default(),
             defects: Defects::default(),
             settings,

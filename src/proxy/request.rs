@@ -47,9 +47,9 @@ impl<'a> Incoming<'a> {
 }
 
 /// Where a request goes.
-enum Decision<'a> {
-    /// The dispatcher chooses.
-    Set(&'a Set),
+pub(super) enum Decision<'a> {
+    /// The dispatcher chooses, as the rule with this number says.
+    Set(&'a Set, u16),
     /// Its Route or Request-URI says.
     Address(SocketAddr),
     /// An OPTIONS that asks us.
@@ -130,7 +130,7 @@ impl Proxy {
         }
         match decision {
             // RFC 3261 §16.10: a CANCEL whose INVITE we do not know is forwarded statelessly.
-            Decision::Set(set) if incoming.method == Method::Cancel => {
+            Decision::Set(set, _) if incoming.method == Method::Cancel => {
                 match any_of(set, &policy.table, breadth_of(incoming.message)) {
                     Some(hop) => self.forward_stateless(turn, incoming, &plan, hop),
                     // RFC 3261 §9.2: nothing to cancel, and nobody to ask.
@@ -142,7 +142,7 @@ impl Proxy {
             Decision::Address(address) if incoming.method == Method::Cancel => {
                 self.forward_stateless(turn, incoming, &plan, Hop::routed(address, breadth_of(incoming.message)));
             }
-            Decision::Set(set) => self.dispatch(turn, incoming, &plan, key, set),
+            Decision::Set(set, rule) => self.dispatch(turn, incoming, &plan, key, (set, rule)),
             Decision::Address(address) => self.relay(turn, incoming, &plan, key, address),
             Decision::Answer(status, phrase) => self.reply(turn, incoming.message, incoming.datagram(), status, phrase),
             Decision::Options => {}
@@ -150,7 +150,12 @@ impl Proxy {
     }
 
     /// RFC 3261 §16.5: where the request goes.
-    fn decide<'p>(&mut self, policy: &'p super::Policy, incoming: &Incoming<'_>, plan: &Plan) -> Decision<'p> {
+    pub(super) fn decide<'p>(
+        &mut self,
+        policy: &'p super::Policy,
+        incoming: &Incoming<'_>,
+        plan: &Plan,
+    ) -> Decision<'p> {
         let bytes = incoming.message.bytes;
         if let Some(next) = &plan.next {
             if !incoming.in_dialog() && self.settings.preloaded_route == PreloadedRoute::Reject {
@@ -184,9 +189,9 @@ impl Proxy {
     fn by_rules<'p>(&mut self, policy: &'p super::Policy, incoming: &Incoming<'_>, plan: &Plan) -> Decision<'p> {
         let facts = Facts { message: incoming.message, uri: &plan.uri, source: incoming.source.ip() };
         match policy.action(&facts) {
-            Some(Action::Reject(status)) => Decision::Answer(status, ""),
-            Some(Action::Set(id)) => match policy.table.set(id) {
-                Some(set) => Decision::Set(set),
+            Some((_, Action::Reject(status))) => Decision::Answer(status, ""),
+            Some((rule, Action::Set(id))) => match policy.table.set(id) {
+                Some(set) => Decision::Set(set, rule),
                 None => Decision::Answer(Status::NOT_FOUND, ""),
             },
             None => {
@@ -198,10 +203,20 @@ impl Proxy {
 
     /// A new request for a set: the whole target set at once, then the first branch, or as many as the set has at once (RFC 3261
     /// §16.6).
-    fn dispatch(&mut self, turn: &mut Turn<'_>, incoming: &Incoming<'_>, plan: &Plan, key: u64, set: &Set) {
-        let choice = self.choose(turn, incoming, plan, set);
+    fn dispatch(
+        &mut self,
+        turn: &mut Turn<'_>,
+        incoming: &Incoming<'_>,
+        plan: &Plan,
+        key: u64,
+        (set, rule): (&Set, u16),
+    ) {
+        let choice = Choice { rule, ..self.choose(turn, incoming, plan, set) };
         if choice.targets.is_empty() {
             self.stats.no_destination += 1;
+            if incoming.method == Method::Invite {
+                self.note_no_target(turn, incoming, &choice);
+            }
             return self.refuse_for_now(turn, incoming, choice.set.retry_after_s);
         }
         let Some(id) = self.open(turn, incoming, plan, key, Some(&choice)) else { return };
@@ -253,8 +268,8 @@ impl Proxy {
             context.is_call = is_call;
             context.ends = ends;
             context.refreshes = cookie.filter(|_| matches!(incoming.method, Method::Invite | Method::Update));
-            if let Some(Choice { set, targets, sets }) = dispatched {
-                (context.set, context.targets, context.sets) = (Some(set.id), *targets, *sets);
+            if let Some(Choice { set, targets, sets, rule }) = dispatched {
+                (context.set, context.targets, context.sets, context.rule) = (Some(set.id), *targets, *sets, *rule);
             }
         }
         if incoming.method == Method::Invite {
@@ -271,7 +286,7 @@ impl Proxy {
         if let Some(dialog) = self.dialogs.get_mut(dialog) {
             dialog.transaction = Some(server);
         }
-        self.open_ends(dialog, incoming);
+        self.open_ends(turn, dialog, incoming);
         if let Some(server) = self.servers.get_mut(server) {
             server.context.dialog = Some(dialog);
         }

@@ -13,27 +13,57 @@ pub(crate) struct Facts<'a> {
 }
 
 impl Policy {
-    /// What to do with a new request; `None`: nobody takes it.
-    pub(crate) fn action(&self, facts: &Facts<'_>) -> Option<Action> {
-        let rule = self.rules.iter().find(|rule| takes(rule, facts));
-        rule.map(|rule| rule.action).or_else(|| self.default_set.map(Action::Set))
+    /// What to do with a new request, and the number of the rule that says so, [`DEFAULT_SET`] when none does; `None`: nobody takes it.
+    pub(crate) fn action(&self, facts: &Facts<'_>) -> Option<(u16, Action)> {
+        let rule = (1..).zip(&self.rules).find(|(_, rule)| mismatch(rule, facts).is_none());
+        rule.map(|(number, rule)| (number, rule.action))
+            .or_else(|| self.default_set.map(|set| (DEFAULT_SET, Action::Set(set))))
     }
 }
 
-fn takes(rule: &Rule, facts: &Facts<'_>) -> bool {
+/// Stands for the number of a rule, which count from 1, where no rule took the request but the default set.
+pub const DEFAULT_SET: u16 = 0;
+
+const _: () = assert!(crate::limits::RULES_MAX < u16::MAX as usize);
+
+/// Which condition of a rule a request does not meet; the first of those, in this order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mismatch {
+    /// Its method.
+    Method,
+    /// How the user part of its Request-URI starts.
+    UserPrefix,
+    /// The host of its Request-URI.
+    Domain,
+    /// Where it came from.
+    Source,
+    /// This one of the rule's headers, from 0.
+    Header(usize),
+}
+
+/// Why the rule does not take the request; none: it does.
+#[inline]
+pub(super) fn mismatch(rule: &Rule, facts: &Facts<'_>) -> Option<Mismatch> {
     let bytes = facts.message.bytes;
     let any = |empty: bool, hit: bool| empty || hit;
     let method = facts.message.text(facts.message.head.method);
+    if !any(rule.methods.is_empty(), rule.methods.iter().any(|name| name.matches(method))) {
+        return Some(Mismatch::Method);
+    }
     let user = facts.uri.user.of(bytes);
+    let starts = rule.user_prefixes.iter().any(|prefix| user.starts_with(prefix.as_bytes()));
+    if !any(rule.user_prefixes.is_empty(), starts) {
+        return Some(Mismatch::UserPrefix);
+    }
     let host = facts.uri.host.of(bytes);
-    any(rule.methods.is_empty(), rule.methods.iter().any(|name| name.matches(method)))
-        && any(
-            rule.user_prefixes.is_empty(),
-            rule.user_prefixes.iter().any(|prefix| user.starts_with(prefix.as_bytes())),
-        )
-        && any(rule.domains.is_empty(), rule.domains.iter().any(|domain| host.eq_ignore_ascii_case(domain.as_bytes())))
-        && any(rule.sources.is_empty(), rule.sources.iter().any(|network| network.contains(facts.source)))
-        && rule.headers.iter().all(|wanted| has_header(facts.message, wanted))
+    let is_there = rule.domains.iter().any(|domain| host.eq_ignore_ascii_case(domain.as_bytes()));
+    if !any(rule.domains.is_empty(), is_there) {
+        return Some(Mismatch::Domain);
+    }
+    if !any(rule.sources.is_empty(), rule.sources.iter().any(|network| network.contains(facts.source))) {
+        return Some(Mismatch::Source);
+    }
+    rule.headers.iter().position(|wanted| !has_header(facts.message, wanted)).map(Mismatch::Header)
 }
 
 fn has_header(message: &Message<'_>, wanted: &HeaderMatch) -> bool {
@@ -63,7 +93,7 @@ mod tests {
         let message = scan(text.as_bytes());
         let uri = Uri::parse(message.bytes, message.head.uri).unwrap();
         let source = "192.0.2.7".parse().unwrap();
-        policy.action(&Facts { message: &message, uri: &uri, source })
+        policy.action(&Facts { message: &message, uri: &uri, source }).map(|(_, action)| action)
     }
 
     #[test]

@@ -128,7 +128,7 @@ impl Proxy {
         let Some(actions) = server.machine.step(event) else { return };
         if was_unanswered && !server.machine.is_unanswered() {
             self.unanswered -= 1;
-            self.count_final(id, status);
+            self.count_final(turn, id, status);
         }
         if actions.has(Actions::SEND) {
             self.send_response(turn, id, status, content, actions);
@@ -146,10 +146,13 @@ impl Proxy {
         self.settle_server(turn, id);
     }
 
-    fn count_final(&mut self, id: Id, status: Status) {
+    fn count_final(&mut self, turn: &Turn<'_>, id: Id, status: Status) {
         if self.servers.get(id).is_some_and(|server| server.context.is_call) {
             self.stats.calls_answered += u64::from(status.is_success());
             self.stats.calls_failed += u64::from(!status.is_success());
+            if self.decisions.is_due() {
+                self.note_decision(turn, id, status);
+            }
         }
     }
 

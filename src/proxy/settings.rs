@@ -144,6 +144,10 @@ pub struct Settings {
     pub dialog: DialogLifetimes,
     /// Keepalives of calls.
     pub keepalive: Keepalive,
+    /// Whether Call-ID, URIs, tags, Contacts and route sets of answered calls are remembered, for who asks which calls there are.
+    pub dialog_details: bool,
+    /// Of how many dispatched calls one decision is remembered; 0: of none.
+    pub decisions_every: u32,
     /// Answer to a new request that no rule takes: 404 or 403.
     pub unrouted: Status,
     /// New requests with a Route of their own.
@@ -168,6 +172,8 @@ impl Default for Settings {
             timers: Timers::default(),
             dialog: DialogLifetimes::default(),
             keepalive: Keepalive::default(),
+            dialog_details: false,
+            decisions_every: 16,
             unrouted: Status::NOT_FOUND,
             preloaded_route: PreloadedRoute::default(),
             server: String::from("siplane"),

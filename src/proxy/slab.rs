@@ -11,6 +11,7 @@
 //! Invariant: the free list runs through exactly the vacant entries.
 
 use super::memory::{Prepare, as_it_comes, grow, make_room};
+use core::ops::Range;
 
 /// Ends the free list.
 const NONE: u32 = u32::MAX;
@@ -160,6 +161,22 @@ impl<T> Slab<T> {
         })
     }
 
+    /// Places that there are, vacant ones included.
+    pub(crate) const fn places(&self) -> u32 {
+        // Never more than capacity_max.
+        self.entries.len() as u32
+    }
+
+    /// The values in these places; what is beyond the last one is none.
+    pub(crate) fn range(&self, places: Range<u32>) -> impl Iterator<Item = (Id, &T)> {
+        let end = places.end.min(self.places());
+        let entries = self.entries.get(places.start as usize..end as usize).unwrap_or_default();
+        (places.start..).zip(entries).filter_map(|(index, entry)| match &entry.content {
+            Content::Value(value) => Some((Id { index, generation: entry.generation }, value)),
+            Content::Vacant { .. } => None,
+        })
+    }
+
     /// Adds a place: no other is vacant.
     fn push(&mut self, value: T) -> Id {
         let length = self.entries.len();
@@ -233,6 +250,16 @@ mod tests {
         ids.into_iter().for_each(|id| assert!(slab.remove(id).is_some()));
         (0..100).for_each(|i| assert!(slab.insert(i).is_some()));
         assert_eq!((slab.entries.capacity(), slab.entries.as_ptr()), memory);
+    }
+
+    #[test]
+    fn a_range_shows_the_values_in_its_places_and_ends_with_the_slab() {
+        let mut slab = Slab::with_capacity_max(9, 0);
+        let ids: Vec<_> = (0..6).map(|i| slab.insert(i).unwrap()).collect();
+        slab.remove(ids[2]);
+        let shown = |places| slab.range(places).map(|(_, value)| *value).collect::<Vec<_>>();
+        assert_eq!((slab.places(), shown(0..3), shown(3..99)), (6, vec![0, 1], vec![3, 4, 5]));
+        assert_eq!((shown(6..9), shown(9..12)), (vec![], vec![]));
     }
 
     #[test]

@@ -57,6 +57,9 @@ impl<E: Engine> Flow<E> {
     pub(super) fn flush(&mut self, turn: Turn<'_>) {
         if !self.work.outbox.is_empty() {
             self.hear(turn);
+            if self.work.tracer.is_on() {
+                self.work.tracer.sent(turn.now, &self.work.outbox);
+            }
             self.engine.queue(&mut self.work.outbox);
             self.tell_errors(turn);
         }

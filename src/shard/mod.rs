@@ -12,6 +12,7 @@
 //! - `start`: the threads; `birth`: on their own cores; `pages`: in huge pages; `lifecycle`: their end;
 //! - `trial`: what the kernel would allow, found out without a start; `interfaces`: which addresses this machine has;
 //! - `handoff`, `bell`: mailboxes from shard to shard; `probe`: the one to the prober;
+//! - `inquiry`: questions from beside the shards; `trace`: messages of single calls, shown on demand;
 //! - `clock`: time and seeds; `counters`: what a shard publishes; `audit`: whether load and tokens agree.
 //!
 //! What shards share is a short list: the published policy, the destinations' states in it, the mailboxes, the lifecycle, and the
@@ -29,6 +30,7 @@ mod errors;
 mod filter;
 mod flow;
 mod handoff;
+mod inquiry;
 mod interfaces;
 mod lifecycle;
 mod mmsg;
@@ -45,12 +47,14 @@ mod socket;
 mod start;
 mod steering;
 mod thread;
+mod trace;
 mod trial;
 mod turn;
 mod work;
 
 pub use audit::{Audit, Drift};
 pub use counters::{IoStats, Levels, PUBLISH_INTERVAL, ShardCounters, Snapshot};
+pub use inquiry::{Asked, Busy, Inquiries};
 pub use interfaces::interfaces;
 pub use lifecycle::{Lifecycle, Phase};
 pub use pace::Waiting;
@@ -58,6 +62,7 @@ pub use probe::{ProbeAnswer, ProbeOutcome, ProbeSink};
 pub use socket::{OpenCause, OpenError, RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES, ShardSockets, open_all};
 pub use start::{EngineChoice, EngineKind, ShardHandle, ShardsInput, ShardsPlan, StartError, start};
 pub use steering::{Steering, SteeringWish, steer};
+pub use trace::{Beginning, Trace, TraceLine, TraceLines, TraceOf, Tracer};
 pub use trial::{DESCRIPTORS_PER_SHARD, LOCKED_BYTES_MIN, LOCKED_BYTES_PER_SHARD, STEERING_BYTES, Trial, try_out};
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::birth::on_core;
 use super::clock;
 use super::counters::ShardCounters;
 use super::handoff::inboxes;
+use super::inquiry::Inquiries;
 use super::lifecycle::{Lifecycle, Phase};
 use super::mmsg::Mmsg;
 use super::pace::Waiting;
@@ -97,6 +98,7 @@ pub struct ShardHandle {
     index: u32,
     engine: EngineKind,
     counters: Arc<ShardCounters>,
+    inquiries: Inquiries,
     thread: Thread<()>,
 }
 
@@ -117,6 +119,12 @@ impl ShardHandle {
     #[must_use]
     pub const fn counters(&self) -> &Arc<ShardCounters> {
         &self.counters
+    }
+
+    /// The way to ask it, and the shards that were started with it.
+    #[must_use]
+    pub const fn inquiries(&self) -> &Inquiries {
+        &self.inquiries
     }
 
     /// Waits for its end, which [`Lifecycle::advance`] brings about.
@@ -181,7 +189,8 @@ pub fn start(plan: &ShardsPlan, input: ShardsInput) -> Result<Vec<ShardHandle>, 
     check(plan, &input)?;
     let ShardsInput { settings, policy, sockets, probe_answers, lifecycle, engine, waiting } = input;
     let inboxes = inboxes(&plan.cores).map_err(StartError::System)?;
-    let shared = Shared { policy, inboxes, probe_answers, lifecycle };
+    let inquiries = Inquiries::new(Arc::clone(&inboxes));
+    let shared = Shared { policy, inboxes, inquiries, probe_answers, lifecycle };
     let has_executor = has_executor(engine)?;
     let count = sockets.len() as u32;
     let mut running = Vec::with_capacity(sockets.len());
@@ -246,13 +255,13 @@ fn start_one(core: usize, birth: Birth) -> Result<ShardHandle, StartError> {
     let failed = |error: String| StartError::Executor { shard: index, error };
     let seed = clock::seed().map_err(StartError::System)?;
     let counters = Arc::new(ShardCounters::default());
-    let published = Arc::clone(&counters);
+    let (published, inquiries) = (Arc::clone(&counters), birth.shared.inquiries.clone());
     let (runs, is_running) = sync_channel(1);
     let work = move || run(seed, birth, published, &runs);
     let thread = Thread::spawn(birth_has_executor, core, &format!("shard-{index}"), work);
     let thread = thread.map_err(|error| failed(error.to_string()))?;
     match is_running.recv() {
-        Ok(Ok(engine)) => Ok(ShardHandle { index, engine, counters, thread }),
+        Ok(Ok(engine)) => Ok(ShardHandle { index, engine, counters, inquiries, thread }),
         Ok(Err(error)) => Err(StartError::Engine { shard: index, error }),
         // The thread ended before its task began: joining says why.
         Err(_) => Err(failed(thread.join().err().unwrap_or_else(|| String::from("ended before it began")))),

@@ -140,6 +140,7 @@ macro_rules! on_both_engines {
 }
 
 mod alone;
+mod asked;
 mod life;
 
 on_both_engines! {

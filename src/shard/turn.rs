@@ -1,7 +1,8 @@
 //! One turn of a shard, and the loop of turns.
 //!
 //! A turn: wait (until a datagram, a rung bell or the next timer) → read the clock, once → hold the published policy → what became of
-//! what was sent → errors and one batch from each ready socket → what other shards handed in → due timers → send → publish counters.
+//! what was sent → errors and one batch from each ready socket → what other shards handed in → due timers → send → one question →
+//! publish counters.
 //! Each step is bounded, so no socket, neighbour or timer starves another.
 
 use super::clock;
@@ -9,6 +10,7 @@ use super::counters::{IoStats, PUBLISH_INTERVAL, ShardCounters, Snapshot};
 use super::engine::{Engine, Patience};
 use super::flow::Flow;
 use super::handoff::Inbox;
+use super::inquiry::{Asked, Inquiries};
 use super::lifecycle::{Lifecycle, Phase};
 use super::overload::Overload;
 use super::pace::{Pace, Waiting};
@@ -26,6 +28,7 @@ use std::sync::Arc;
 pub(super) struct Shared {
     pub(super) policy: Arc<ArcSwap<Policy>>,
     pub(super) inboxes: Arc<[Inbox]>,
+    pub(super) inquiries: Inquiries,
     pub(super) probe_answers: Arc<ProbeSink>,
     pub(super) lifecycle: Arc<Lifecycle>,
 }
@@ -40,6 +43,7 @@ pub(super) struct Shard<E> {
     sockets: usize,
     policy: Arc<ArcSwap<Policy>>,
     inboxes: Arc<[Inbox]>,
+    inquiries: Inquiries,
     lifecycle: Arc<Lifecycle>,
     counters: Arc<ShardCounters>,
     published_at: Instant,
@@ -65,6 +69,7 @@ impl<E: Engine> Shard<E> {
             sockets,
             policy: shared.policy,
             inboxes: shared.inboxes,
+            inquiries: shared.inquiries,
             lifecycle: shared.lifecycle,
             counters,
             published_at: now,
@@ -81,6 +86,7 @@ impl<E: Engine> Shard<E> {
         // What is queued leaves; nobody is left to be told of what cannot.
         self.flow.engine.settle(|_| {});
         self.publish();
+        self.inquiries.close(self.flow.work.id.index);
     }
 
     /// One turn; `false` when it was the last.
@@ -97,6 +103,8 @@ impl<E: Engine> Shard<E> {
         flow.read_inbox(turn, &self.inboxes[flow.work.id.index as usize], self.sockets);
         flow.work.proxy.handle_timeout(turn.now, turn.policy, &mut flow.work.outbox);
         flow.flush(turn);
+        self.answer();
+        let flow = &mut self.flow;
         self.counters.tokens().end(flow.work.proxy.tokens() as u64);
         let received = flow.engine.counts().received;
         self.pace.note(self.now, received);
@@ -122,6 +130,22 @@ impl<E: Engine> Shard<E> {
         self.flow.work.proxy.forget_a_token();
     }
 
+    /// One question of those that wait.
+    #[inline]
+    fn answer(&mut self) {
+        let Work { id, proxy, tracer, .. } = &mut self.flow.work;
+        let desk = self.inquiries.desk(id.index);
+        if desk.is_asked()
+            && let Some(question) = desk.next()
+        {
+            question(&mut Asked { now: self.now, proxy, tracer });
+        }
+    }
+
+    fn is_asked(&self) -> bool {
+        self.inquiries.desk(self.flow.work.id.index).is_asked()
+    }
+
     fn inbox(&self) -> &Inbox {
         &self.inboxes[self.flow.work.id.index as usize]
     }
@@ -130,7 +154,8 @@ impl<E: Engine> Shard<E> {
         let patience = self.pace.patience(self.timeout());
         if patience.may_sleep() {
             self.inbox().bell().fall_asleep();
-            let patience = if self.inbox().is_empty() { patience } else { Patience::Look };
+            let has_work = !self.inbox().is_empty() || self.is_asked();
+            let patience = if has_work { Patience::Look } else { patience };
             self.flow.engine.wait(patience);
             self.inbox().bell().wake_up();
         } else {
@@ -141,7 +166,8 @@ impl<E: Engine> Shard<E> {
 
     /// Until the next timer, measured from the last turn's time: late by no more than that turn took.
     fn timeout(&self) -> Duration {
-        if !self.flow.work.outbox.is_empty() || self.flow.engine.has_failed() || !self.inbox().is_empty() {
+        let has_work = !self.flow.work.outbox.is_empty() || !self.inbox().is_empty() || self.is_asked();
+        if has_work || self.flow.engine.has_failed() {
             return Duration::ZERO;
         }
         let until_timer = self.flow.work.proxy.poll_timeout().map(|deadline| deadline.saturating_since(self.now));

@@ -8,6 +8,7 @@ use super::errors::Undelivered;
 use super::handoff::{Cause, Handoff, Note};
 use super::overload::is_invite;
 use super::probe::{self, ProbeAnswer, ProbeOutcome, ProbeSink};
+use super::trace::Tracer;
 use super::turn::Shared;
 use crate::proxy::{Datagram, Outbox, Policy, Proxy, ShardId, SocketId, owner_of};
 use crate::sip::find_call_id;
@@ -35,6 +36,7 @@ pub(super) struct Work {
     prober_is_told: bool,
     /// Whether INVITEs are left out: more comes in than is kept up with.
     pub(super) is_shedding: bool,
+    pub(super) tracer: Tracer,
     /// What it did with the mailboxes; the engine counts the rest.
     pub(super) io: IoStats,
 }
@@ -49,6 +51,7 @@ impl Work {
             probe_answers: Arc::clone(&shared.probe_answers),
             prober_is_told: false,
             is_shedding: false,
+            tracer: Tracer::new(id.index),
             io: IoStats::default(),
         }
     }
@@ -84,6 +87,9 @@ impl Work {
     }
 
     fn handle_datagram(&mut self, turn: Turn<'_>, datagram: Datagram<'_>) {
+        if self.tracer.is_on() {
+            self.tracer.received(turn.now, datagram);
+        }
         self.proxy.handle_datagram(turn.now, turn.policy, datagram, &mut self.outbox);
     }
 

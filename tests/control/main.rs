@@ -11,6 +11,7 @@ mod dispatcher;
 mod fifo;
 mod http;
 mod http_tls;
+mod inspect;
 mod kamcmd;
 mod live_kamailio;
 mod metrics;

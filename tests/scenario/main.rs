@@ -11,6 +11,7 @@ mod failover;
 mod fallback;
 mod forwarding;
 mod full;
+mod inspect;
 mod invite_transactions;
 mod keepalive;
 mod latency;

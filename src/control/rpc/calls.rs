@@ -1,14 +1,11 @@
-//! `tm.stats`, `dlg.stats_active`: transactions and calls, as far as they are counted.
+//! `tm.stats`: transactions, as far as they are counted.
 
 use super::Method;
 use super::core::read;
-use super::counters::Calls;
 use crate::control::{Answer, Arguments, Control, Value};
 
-pub(super) const METHODS: &[Method] = &[
-    read("tm.stats", "Transactions: now, so far. Replies are not counted by class.", tm_stats),
-    read("dlg.stats_active", "Calls by state: connecting until the answer, ongoing from then on.", dlg_stats_active),
-];
+pub(super) const METHODS: &[Method] =
+    &[read("tm.stats", "Transactions: now, so far. Replies are not counted by class.", tm_stats)];
 
 /// Kamailio's members, without those for which nothing is counted (`6xx` to `2xx`, `rpl_generated`, `rpl_sent`).
 fn tm_stats(control: &Control, _: &Arguments) -> Answer {
@@ -23,17 +20,5 @@ fn tm_stats(control: &Control, _: &Arguments) -> Answer {
         ("created", Value::count(proxy.transactions_created)),
         ("freed", Value::count(proxy.transactions_created.saturating_sub(levels.transactions))),
         ("delayed_free", Value::Int(0)),
-    ]))
-}
-
-/// A call is connecting from its INVITE on, so none is starting; and ongoing from its 2xx on, so none is answering.
-fn dlg_stats_active(control: &Control, _: &Arguments) -> Answer {
-    let calls = Calls::of(&control.snapshot());
-    Ok(Value::of([
-        ("starting", Value::Int(0)),
-        ("connecting", Value::count(calls.early)),
-        ("answering", Value::Int(0)),
-        ("ongoing", Value::count(calls.active)),
-        ("all", Value::count(calls.early + calls.active)),
     ]))
 }

@@ -2,9 +2,12 @@
 
 mod audit;
 mod calls;
+mod calls_of;
 mod config;
 mod core;
 mod counters;
+mod decisions;
+mod dialogs;
 mod dispatcher_change;
 mod dispatcher_find;
 mod dispatcher_get;
@@ -15,12 +18,16 @@ mod dispatcher_modify;
 mod dispatcher_sets;
 mod dispatcher_state;
 mod events;
+mod explain;
 mod memory;
 mod overview;
+mod paging;
 mod sockets;
 mod statistics;
 mod system;
 mod threads;
+mod trace;
+mod transactions;
 
 use super::{Answer, Arguments, Control, Fault, Given, Param};
 pub use crate::config::Role;
@@ -59,8 +66,11 @@ pub struct Method {
 /// All methods, by area.
 pub const METHODS: &[&[Method]] = &[
     calls::METHODS,
+    calls_of::METHODS,
     config::METHODS,
     core::METHODS,
+    decisions::METHODS,
+    dialogs::METHODS,
     dispatcher_change::METHODS,
     dispatcher_get::METHODS,
     dispatcher_hash::METHODS,
@@ -68,13 +78,16 @@ pub const METHODS: &[&[Method]] = &[
     dispatcher_modify::METHODS,
     dispatcher_sets::METHODS,
     dispatcher_state::METHODS,
+    events::METHODS,
+    explain::METHODS,
     memory::METHODS,
     overview::METHODS,
     sockets::METHODS,
     statistics::METHODS,
     system::METHODS,
     threads::METHODS,
-    events::METHODS,
+    trace::METHODS,
+    transactions::METHODS,
 ];
 
 /// The method of that name.

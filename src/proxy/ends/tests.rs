@@ -19,9 +19,15 @@ fn ok(lines: &str) -> String {
 /// A table with the leg that these two make, and its only record.
 fn table(sent: &str, got: &str, buffers: &mut Buffers) -> (EndsTable, Id) {
     let (mut table, dialog) = (EndsTable::new(LEGS_MAX, 1), Id { index: 3, generation: 1 });
-    table.open(dialog, 100);
+    table.open(Instant::from_nanos(1), dialog, 100);
     let (sent, got) = (scan(sent.as_bytes()), scan(got.as_bytes()));
-    assert!(table.insert((dialog, 200), [SocketId(0); 2], (&sent, &got), &mut Vec::new(), buffers));
+    assert!(table.insert(
+        (Instant::from_nanos(2), dialog, 200),
+        [SocketId(0); 2],
+        (&sent, &got),
+        &mut Vec::new(),
+        buffers
+    ));
     let id = table.find(dialog, 200).unwrap();
     (table, id)
 }
@@ -108,12 +114,30 @@ fn a_target_is_replaced_and_nothing_else_and_all_memory_goes_back() {
 #[test]
 fn a_full_table_and_a_full_pool_take_no_leg() {
     let (mut table, dialog) = (EndsTable::new(1, 1), Id { index: 0, generation: 1 });
-    table.open(dialog, 100);
+    table.open(Instant::from_nanos(1), dialog, 100);
     let (sent, got) = (invite(""), ok(""));
     let messages = (&scan(sent.as_bytes()), &scan(got.as_bytes()));
-    assert!(!table.insert((dialog, 1), [SocketId(0); 2], messages, &mut Vec::new(), &mut Buffers::new(100)));
+    assert!(!table.insert(
+        (Instant::from_nanos(2), dialog, 1),
+        [SocketId(0); 2],
+        messages,
+        &mut Vec::new(),
+        &mut Buffers::new(100)
+    ));
     let mut buffers = Buffers::new(1 << 16);
-    assert!(table.insert((dialog, 1), [SocketId(0); 2], messages, &mut Vec::new(), &mut buffers));
-    assert!(!table.insert((dialog, 2), [SocketId(0); 2], messages, &mut Vec::new(), &mut buffers));
+    assert!(table.insert(
+        (Instant::from_nanos(2), dialog, 1),
+        [SocketId(0); 2],
+        messages,
+        &mut Vec::new(),
+        &mut buffers
+    ));
+    assert!(!table.insert(
+        (Instant::from_nanos(2), dialog, 2),
+        [SocketId(0); 2],
+        messages,
+        &mut Vec::new(),
+        &mut buffers
+    ));
     assert_eq!((table.of(dialog).len(), buffers.in_use_bytes()), (1, 256));
 }

@@ -5,6 +5,7 @@ use crate::dispatcher::{Algorithm, DestinationSpec, SetId, SetSpec};
 use crate::proxy::{Proxy, ShardId};
 use crate::shard::counters::IoStats;
 use crate::shard::handoff::{Inbox, inboxes};
+use crate::shard::inquiry::Inquiries;
 use crate::shard::mmsg::Mmsg;
 use crate::shard::turn::{Shard, Shared};
 use std::os::fd::AsFd;
@@ -18,6 +19,7 @@ pub(super) fn alone(shards: usize, messages: usize) -> (Shared, Arc<[Inbox]>) {
     let shared = Shared {
         policy: policy(),
         inboxes: Arc::clone(&inboxes),
+        inquiries: Inquiries::new(Arc::clone(&inboxes)),
         probe_answers: Arc::new(ProbeSink::new().unwrap()),
         lifecycle: Arc::new(Lifecycle::new(shards)),
     };
