@@ -85,7 +85,7 @@ impl Control {
 
 fn tell(outcome: &Outcome, wish_of: &'static str) {
     for warning in &outcome.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!(%warning, "config");
     }
     for key in &outcome.restart {
         tracing::warn!(key, "changed, which takes effect with a restart: restart needed");

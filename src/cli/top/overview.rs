@@ -204,7 +204,9 @@ mod tests {
             "at_ms": 5000, "uptime_s": 7, "version": "0.1.0", "not_ready": null, "drift": 0,
             "shards": [{ "shard": 1, "received": 9, "lost": 2, "dialogs": 3 }],
             "sets": [{ "set": 1, "name": "bridges", "capacity": 40.0, "utilisation": 0.5, "load": 20 }],
-            "destinations": [{ "set": 1, "duid": "gw1", "uri": "sip:192.0.2.1", "load": 20, "capacity": 40, "probe_ms": 1.5, "response_ms": null }],
+            "destinations": [{
+                "set": 1, "duid": "gw1", "uri": "sip:192.0.2.1", "load": 20, "capacity": 40, "probe_ms": 1.5, "response_ms": null
+            }],
         });
         let read = Overview::read(&answer).unwrap();
         assert_eq!((read.at_ms, read.uptime_s, read.not_ready), (5000, 7, None));

@@ -69,7 +69,7 @@ fn add(control: Arc<Control>, arguments: Arguments) -> Later {
         };
         let added = added(&columns, id, now.sets.to_vec(), &now.file);
         let (sets, odd) = added.map_err(|problems| Fault::refused(problems.to_string(), ADD_FAILED))?;
-        odd.iter().for_each(|problem| tracing::warn!("{problem}"));
+        odd.iter().for_each(|problem| tracing::warn!(%problem, "config"));
         tracing::info!(set, uri = columns.uri, "destination added until the next reload");
         Ok((Some(now.with_sets(sets)), ()))
     };
