@@ -18,7 +18,8 @@ use crate::shard::{
     self, Audit, Drift, Inquiries, Lifecycle, OpenError, Phase, ProbeOutcome, ProbeSink, ShardCounters, ShardHandle,
 };
 use crate::shard::{
-    EngineChoice, EngineKind, ShardSockets, ShardsInput, ShardsPlan, StartError, Steering, SteeringWish, Waiting, clock,
+    EngineChoice, EngineKind, Grants, ShardSockets, ShardsInput, ShardsPlan, StartError, Steering, SteeringWish,
+    Waiting, clock,
 };
 use arc_swap::ArcSwap;
 use core::fmt;
@@ -110,7 +111,7 @@ impl Server {
         if config.io.join_sends {
             sockets.iter_mut().for_each(ShardSockets::join_sends);
         }
-        steer(&sockets, config.io.steering)?;
+        let grants = steer(&sockets, config.io.steering)?;
         let duplicates = sockets.first().map(|first| first.duplicate_for_sending());
         let sending = duplicates.transpose().map_err(|error| ServerError::System("probe sockets", error))?;
         let answers = Arc::new(ProbeSink::new().map_err(|error| ServerError::System("probe mailbox", error))?);
@@ -127,7 +128,8 @@ impl Server {
         };
         let handles = shard::start(&plan, input).map_err(ServerError::Shard)?;
         // Invariant: a plan without shards does not start.
-        let inquiries = handles.first().map(|handle| handle.inquiries().clone()).expect("a shard");
+        let first = handles.first().expect("a shard");
+        let (inquiries, grants) = (first.inquiries().clone(), grants.run_by(first.engine()));
         let stop_prober = Arc::new(AtomicBool::new(false));
         let mut server = Self {
             inquiries,
@@ -149,7 +151,8 @@ impl Server {
         let listener: Listener = Box::new(move |one| told.tell(one));
         server.start_prober(&config.settings, Arc::clone(&probing), cores.prober, sockets, answers, listener)?;
         let own_core = Some(cores.prober).filter(|core| !cores.shards.contains(core));
-        server.start_control(running, doors, probing, own_core, events)?;
+        let known = Known { config: running, probing, events, grants };
+        server.start_control(known, doors, own_core)?;
         tracing::info!(shards = ?cores.shards, listen = ?listened(&config.settings), "ready");
         Ok(server)
     }
@@ -177,14 +180,8 @@ impl Server {
     }
 
     /// On `core`, when there is one that no shard has.
-    fn start_control(
-        &mut self,
-        config: Config,
-        doors: OpenDoors,
-        probing: Arc<ArcSwap<ProbeSettings>>,
-        core: Option<usize>,
-        events: Arc<EventLog>,
-    ) -> Result<(), ServerError> {
+    fn start_control(&mut self, known: Known, doors: OpenDoors, core: Option<usize>) -> Result<(), ServerError> {
+        let Known { config, probing, events, grants } = known;
         let control = Control::new(ControlPlan {
             config,
             policy: Arc::clone(&self.policy),
@@ -194,6 +191,7 @@ impl Server {
             drift: Arc::clone(&self.drift),
             lifecycle: Arc::clone(&self.lifecycle),
             events,
+            grants: Some(grants),
         });
         let thread = doors.serve(Arc::new(control), core);
         self.control = Some(thread.map_err(|error| ServerError::System("control side", error))?);
@@ -329,15 +327,23 @@ impl NewsSource for Answers {
     }
 }
 
+/// What the control side is told at the start.
+struct Known {
+    config: Config,
+    probing: Arc<ArcSwap<ProbeSettings>>,
+    events: Arc<EventLog>,
+    grants: Grants,
+}
+
 /// Gives the groups of `sockets` their programs and says what it came to.
-fn steer(sockets: &[ShardSockets], wish: config::SteeringWish) -> Result<(), ServerError> {
+fn steer(sockets: &[ShardSockets], wish: config::SteeringWish) -> Result<Grants, ServerError> {
     let (steering, refused) =
         shard::steer(sockets, steering(wish)).map_err(|error| ServerError::System("steering", error))?;
-    for (way, error) in refused {
+    for (way, error) in &refused {
         tracing::warn!(way = way.name(), %error, "the kernel refuses to steer datagrams this way");
     }
     tracing::info!(steering = steering.name(), shards = sockets.len(), "datagrams find their shard");
-    Ok(())
+    Ok(Grants::of(sockets, steering, refused.into_iter().map(|(way, _)| way).collect()))
 }
 
 const fn steering(wish: config::SteeringWish) -> SteeringWish {

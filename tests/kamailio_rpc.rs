@@ -139,6 +139,7 @@ impl Siplane {
         let table = Table::build(config.sets.clone(), None).unwrap();
         let policy = Policy { table, rules: Vec::new(), default_set: None };
         let control = Control::new(ControlPlan {
+            grants: None,
             policy: Arc::new(ArcSwap::from_pointee(policy)),
             probing: Arc::new(ArcSwap::from_pointee(probe_settings(&config.prober, &config.settings))),
             counters: Vec::new(),

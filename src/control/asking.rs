@@ -133,6 +133,7 @@ mod tests {
         let table = crate::dispatcher::Table::build(vec![], None).unwrap();
         let policy = Policy { table, rules: vec![], default_set: None };
         Control::new(ControlPlan {
+            grants: None,
             probing: Arc::new(ArcSwap::from_pointee(probe_settings(&config.prober, &config.settings))),
             events: Arc::new(EventLog::new(&config.control)),
             config,

@@ -8,7 +8,7 @@ use super::traces::Traces;
 use crate::config::Config;
 use crate::prober::ProbeSettings;
 use crate::proxy::{Policy, Settings};
-use crate::shard::{Drift, Inquiries, Lifecycle, Phase, ShardCounters, Snapshot, clock};
+use crate::shard::{Drift, Grants, Inquiries, Lifecycle, Phase, ShardCounters, Snapshot, clock};
 use crate::time::Instant;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -46,6 +46,8 @@ pub struct ControlPlan {
     pub lifecycle: Arc<Lifecycle>,
     /// What has happened.
     pub events: Arc<EventLog>,
+    /// What the kernel has granted; none where no shard runs.
+    pub grants: Option<Grants>,
 }
 
 impl Control {
@@ -146,6 +148,12 @@ impl Control {
     #[must_use]
     pub fn lifecycle(&self) -> &Lifecycle {
         &self.plan.lifecycle
+    }
+
+    /// What the kernel has granted.
+    #[must_use]
+    pub const fn grants(&self) -> Option<&Grants> {
+        self.plan.grants.as_ref()
     }
 
     /// Why new calls would find nothing here; none when they are welcome.

@@ -29,6 +29,7 @@ mod engine;
 mod errors;
 mod filter;
 mod flow;
+mod grants;
 mod handoff;
 mod inquiry;
 mod interfaces;
@@ -54,6 +55,7 @@ mod work;
 
 pub use audit::{Audit, Drift};
 pub use counters::{IoStats, Levels, PUBLISH_INTERVAL, ShardCounters, Snapshot};
+pub use grants::Grants;
 pub use inquiry::{Asked, Busy, Inquiries};
 pub use interfaces::interfaces;
 pub use lifecycle::{Lifecycle, Phase};

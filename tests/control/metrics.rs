@@ -81,6 +81,8 @@ fn the_page_tells_of_calls_and_every_metric_is_documented() {
     assert_eq!(sum(&series, "siplane_set_capacity", ""), 40.0, "of those that may get calls");
     assert_eq!((series["siplane_load_drift"], series["siplane_ready"]), (0.0, 1.0));
     assert!(sum(&series, "siplane_thread_cpu_seconds_total", "shard") > 0.0);
+    assert_eq!(sum(&series, "siplane_io_info", "engine=\""), 1.0);
+    assert!((0..2).all(|shard| sum(&series, "siplane_receive_buffer_bytes", &format!("\"{shard}\"")) > 100_000.0));
     every_family_is_explained(&page);
     assert_eq!(siplane.terminate().code(), Some(0));
 }

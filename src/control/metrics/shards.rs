@@ -4,7 +4,7 @@ use super::page::{Labels, Page};
 use super::process::one;
 use crate::control::Control;
 use crate::proxy::Stats;
-use crate::shard::{IoStats, Levels, Snapshot};
+use crate::shard::{IoStats, Levels, Snapshot, Steering};
 use crate::sip::Defect;
 use core::fmt::Error;
 
@@ -29,6 +29,7 @@ pub(super) fn write(page: &mut Page<'_>, control: &Control) -> Result<(), Error>
         let rows = rows.map(|(shard, snapshot)| (labels(shard), snapshot.levels.as_array()[at] as f64));
         page.gauges(&format!("held_{name}"), help, rows)?;
     }
+    granted(page, control)?;
     let defects = shards.iter().enumerate().flat_map(|(shard, snapshot)| {
         let counts = Defect::ALL.into_iter().zip(snapshot.defects.0);
         counts.map(move |(defect, count)| (labels(shard).with("reason", defect.label()), count))
@@ -44,4 +45,17 @@ pub(super) fn write(page: &mut Page<'_>, control: &Control) -> Result<(), Error>
         "Call load that no call accounts for, by the last audit: 0, or there is a bug.",
         one(drift),
     )
+}
+
+/// How the shards reach the kernel, and what it gave them.
+fn granted(page: &mut Page<'_>, control: &Control) -> Result<(), Error> {
+    let Some(grants) = control.grants() else { return Ok(()) };
+    let ways = Labels::none().with("engine", grants.engine.name()).with("steering", grants.steering.name());
+    page.info("io", "How shards reach the kernel, and who finds the shard of a datagram.", &ways)?;
+    let refused = [Steering::Ebpf, Steering::Classic]
+        .map(|way| (Labels::none().with("way", way.name()), f64::from(u8::from(grants.refused.contains(&way)))));
+    page.gauges("steering_refused", "Whether the kernel has refused this way of steering.", refused)?;
+    let buffers = grants.receive_buffers.iter().enumerate();
+    let buffers = buffers.map(|(shard, bytes)| (Labels::none().with("shard", shard), *bytes as f64));
+    page.gauges("receive_buffer_bytes", "What the kernel grants the smallest receive buffer of a shard.", buffers)
 }
