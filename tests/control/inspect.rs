@@ -184,7 +184,8 @@ fn the_load_of_a_destination_is_told_call_by_call(host: u8, engine: &str) {
     let (code, told) = world.fault("calls.of", json!([8, "one"]));
     assert_eq!((code, told.as_str()), (-32004, "no set 8; sets: 7 bridges"));
     let (code, told) = world.fault("calls.of", json!([7, "three"]));
-    assert_eq!((code, told.as_str()), (-32004, "no destination three in set 7; those there: one, two"));
+    assert_eq!(code, -32004);
+    assert!(told.starts_with("no destination three in set 7; those there: sip:127."), "{told}");
     assert_eq!(world.fault("dlg.list", json!([0])).0, -32602);
     assert_eq!(world.fault("dlg.list", json!([1, "x"])).0, -32602);
     world.end(running);
