@@ -44,7 +44,7 @@
 //!
 //! # Absent
 //!
-//! Media, scripting, a registrar, topology hiding; and until their issues come: TCP and TLS, names as next hops, digest, reload.
+//! Media, scripting, a registrar, topology hiding; and until their issues come: TCP and TLS, names as next hops, digest.
 #![warn(missing_docs, unreachable_pub)]
 
 #[cfg(feature = "io")]
