@@ -147,7 +147,7 @@ impl Arguments {
     }
 }
 
-/// Names in the method's order. RFC-less: Kamailio takes objects by position, whatever their names.
+/// The values in the order of the method's parameters.
 fn in_order(params: &[Param], given: Given) -> Result<Vec<Option<Value>>, Fault> {
     let members = match given {
         Given::List(values) => return Ok(values.into_iter().map(Some).collect()),

@@ -45,7 +45,6 @@ pub struct Destination {
     pub address: SocketAddr,
     /// Number of the listen address by which they leave; `None`: the one that a request came in on.
     pub socket: Option<u8>,
-    /// Share under `weight`, `srv`, consistent hashes and call load; 0 means only failover.
     /// Share under `weight`, `srv`, consistent hashes, call load and latency; 0 means only failover.
     pub weight: u32,
     /// Share under `relative-weight`; 0 means only failover.

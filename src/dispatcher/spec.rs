@@ -136,7 +136,6 @@ pub struct DestinationSpec {
     pub address: SocketAddr,
     /// By which listen address; `None`: the one that a request came in on, when that has the address's family.
     pub socket: Option<OutgoingSocket>,
-    /// Share under `weight`, `srv`, consistent hashes and call load; 0 means none of the regular traffic, only failover.
     /// Share under `weight`, `srv`, consistent hashes, call load and latency; 0 means none of the regular traffic, only failover.
     pub weight: u32,
     /// Share under `relative-weight`; 0 as for `weight`.
