@@ -8,7 +8,7 @@ use crate::limits;
 use crate::shard::Phase;
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{Extension, Request, State};
+use axum::extract::{Extension, FromRequest, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -86,16 +86,7 @@ impl IntoResponse for Denied {
 }
 
 /// JSON-RPC 2.0 by the book.
-async fn standard(
-    State(desk): State<Desk>,
-    Extension(role): Extension<Role>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let text = match document(&headers, body).await {
-        Ok(text) => text,
-        Err(refusal) => return refusal,
-    };
+async fn standard(State(desk): State<Desk>, Extension(role): Extension<Role>, Document(text): Document) -> Response {
     match json::answer(&desk.control, role, &text).await {
         Some(answer) => in_json(StatusCode::OK, answer.to_string()),
         None => StatusCode::NO_CONTENT.into_response(),
@@ -103,22 +94,25 @@ async fn standard(
 }
 
 /// As Kamailio's xhttp with jsonrpcs answers: a fault is a status code, too.
-async fn kamailio(
-    State(desk): State<Desk>,
-    Extension(role): Extension<Role>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let text = match document(&headers, body).await {
-        Ok(text) => text,
-        Err(refusal) => return refusal,
-    };
+async fn kamailio(State(desk): State<Desk>, Extension(role): Extension<Role>, Document(text): Document) -> Response {
     let answer = kamailio::document(&desk.control, role, &text, usize::MAX).await;
     // The standard's codes, which are negative, have no status of their own.
     let status =
         |code: &serde_json::Value| code.as_u64().and_then(|code| StatusCode::from_u16(code.try_into().ok()?).ok());
     let status = answer.pointer("/error/code").map(|code| status(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
     in_json(status.unwrap_or(StatusCode::OK), pretty::document(&answer))
+}
+
+/// The body of a request that is JSON.
+struct Document(Vec<u8>);
+
+impl<S: Sync> FromRequest<S> for Document {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
+        let (head, body) = request.into_parts();
+        document(&head.headers, body).await.map(Self)
+    }
 }
 
 /// The body, if it is JSON, small enough, and there in time.
