@@ -8,6 +8,10 @@ BINARY := $(or $(CARGO_TARGET_DIR),target)/release/siplane
 SIM_SEEDS ?= 10000
 # Prometheus's tool for rules, of the Debian package, without the server that it would start.
 TOOLS := $(or $(CARGO_TARGET_DIR),target)/tools
+# The tests start a PostgreSQL of their own: the package needs to create and start none.
+CLUSTER_CONF := /etc/postgresql-common/createcluster.conf
+NO_CLUSTER := [ -e $(CLUSTER_CONF) ] || { $(SUDO) mkdir -p $(dir $(CLUSTER_CONF)) && \
+	echo "create_main_cluster = false" | $(SUDO) tee $(CLUSTER_CONF) >/dev/null; }
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -16,7 +20,7 @@ tools: ## install what building needs and is missing: a C compiler and linker
 	@command -v cc >/dev/null || { $(SUDO) apt-get update && \
 		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends build-essential; }
 
-setup: tools ## install what testing needs and is missing: sipp, sipsak, kamailio, kamcli, chromium, valgrind, python3 (Debian packages), cargo-deny; put promtool aside
+setup: tools ## install what testing needs and is missing: sipp, sipsak, kamailio, kamcli, chromium, valgrind, python3, PostgreSQL and MariaDB (Debian packages), cargo-deny; put promtool aside
 	@missing=""; \
 	command -v sipp >/dev/null || missing="$$missing sip-tester"; \
 	command -v sipsak >/dev/null || missing="$$missing sipsak"; \
@@ -25,7 +29,10 @@ setup: tools ## install what testing needs and is missing: sipp, sipsak, kamaili
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	command -v valgrind >/dev/null || missing="$$missing valgrind"; \
 	command -v python3 >/dev/null || missing="$$missing python3"; \
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	PATH="$$PATH:/usr/sbin" command -v mariadbd >/dev/null || missing="$$missing mariadb-server-core"; \
 	if [ -n "$$missing" ]; then \
+		case "$$missing" in *postgresql*) $(NO_CLUSTER);; esac; \
 		$(SUDO) apt-get update && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing; \
 	fi
 	@command -v cargo-deny >/dev/null || cargo install cargo-deny --locked

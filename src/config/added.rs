@@ -39,6 +39,7 @@ pub fn added(
         return Err(notes.into_problems());
     }
     let listen = &config.settings.listen;
+    let priority = i64::try_from(priority).unwrap_or(i64::MAX);
     let columns = Columns { uri, flags, priority, attrs, ..Columns::default() };
     let draft = list_destination::read(
         &columns,

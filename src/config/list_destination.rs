@@ -121,7 +121,7 @@ fn warn_of_parameter(bare: &str, parameter: &str, name: &str, value: &str, notes
     notes.warn("uri", found, cure);
 }
 
-fn priority(number: u64, notes: &mut Notes<'_>) -> i32 {
+fn priority(number: i64, notes: &mut Notes<'_>) -> i32 {
     i32::try_from(number).unwrap_or_else(|_| {
         notes.warn("priority", "a priority that is too large", format!("at most {0}, and {0} is used", i32::MAX));
         i32::MAX

@@ -38,7 +38,7 @@ pub(super) fn parse(text: &str, file: &str, around: ListSurroundings<'_>) -> (Ve
     let mut notes = Notes::new(file);
     let mut reading = Reading::default();
     for (index, line) in text.lines().enumerate() {
-        notes.line = index + 1;
+        notes.place = Place::Line(index + 1);
         if line.len() > KAMAILIO_LINE_BYTES {
             let found = format!("a line of {} bytes, which Kamailio would read as several", line.len());
             notes.warn("", found, format!("at most {KAMAILIO_LINE_BYTES} bytes; it is read as one line here"));
@@ -49,12 +49,12 @@ pub(super) fn parse(text: &str, file: &str, around: ListSurroundings<'_>) -> (Ve
             Line::Columns(columns) => reading.take(&columns, &mut notes, around),
         }
     }
-    let sets = reading.sets.into_iter().map(|set| set.finish(&mut notes)).collect();
-    (sets, notes.into_problems())
+    (reading.finish(&mut notes), notes.into_problems())
 }
 
+/// The destinations read so far.
 #[derive(Default)]
-struct Reading {
+pub(super) struct Reading {
     sets: Vec<DraftSet>,
     places: BTreeMap<SetId, usize>,
     uris: BTreeSet<(SetId, String, Option<u8>)>,
@@ -62,7 +62,8 @@ struct Reading {
 }
 
 impl Reading {
-    fn take(&mut self, columns: &Columns<'_>, notes: &mut Notes<'_>, around: ListSurroundings<'_>) {
+    /// Takes one destination, or tells why it is left out.
+    pub(super) fn take(&mut self, columns: &Columns<'_>, notes: &mut Notes<'_>, around: ListSurroundings<'_>) {
         let Ok(id) = u32::try_from(columns.set.unwrap_or_default()).map(SetId) else {
             notes.leave_out("set", "a set number that is too large", format!("0 to {}", u32::MAX));
             return;
@@ -72,11 +73,7 @@ impl Reading {
         if draft.is_none() && columns.set.is_none() {
             return;
         }
-        let line = notes.line;
-        let place = *self.places.entry(id).or_insert_with(|| {
-            self.sets.push(DraftSet { id, line, drafts: Vec::new() });
-            self.sets.len() - 1
-        });
+        let index = self.set(id, notes);
         let Some(mut draft) = draft else { return };
         if columns.set.is_none() {
             notes.warn("set", "no set number, which is 0", "0 in front, if that is meant");
@@ -91,20 +88,33 @@ impl Reading {
             notes.warn("attrs.duid", found, "a duid of its own for each destination of a set");
             draft.spec.duid.clear();
         }
-        self.sets[place].drafts.push(draft);
+        self.sets[index].drafts.push(draft);
+    }
+
+    /// Where set `id` is; one that is new is there from now on, also without a destination.
+    pub(super) fn set(&mut self, id: SetId, notes: &Notes<'_>) -> usize {
+        *self.places.entry(id).or_insert_with(|| {
+            self.sets.push(DraftSet { id, place: notes.place.clone(), drafts: Vec::new() });
+            self.sets.len() - 1
+        })
+    }
+
+    /// The sets, in the order in which they first appeared.
+    pub(super) fn finish(self, notes: &mut Notes<'_>) -> Vec<ListSet> {
+        self.sets.into_iter().map(|set| set.finish(notes)).collect()
     }
 }
 
 struct DraftSet {
     id: SetId,
     /// Where it first appears.
-    line: usize,
+    place: Place,
     drafts: Vec<Draft>,
 }
 
 impl DraftSet {
     fn finish(self, notes: &mut Notes<'_>) -> ListSet {
-        notes.line = self.line;
+        notes.place = self.place.clone();
         if self.drafts.is_empty() {
             let found = format!("set {} without a line that can be used", self.id.0);
             notes.warn("", found, "at least one destination; requests to this set get 503");
@@ -141,11 +151,22 @@ impl DraftSet {
     }
 }
 
-/// What is wrong with a list, collected line by line.
+/// Where something is wrong.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    /// A line, from 1; 0: the file as a whole.
+    Line(usize),
+    /// The row with this id.
+    Row(String),
+}
+
+/// What is wrong with a list or a table, collected line by line.
 pub(super) struct Notes<'f> {
     file: &'f str,
-    /// The line that is read.
-    pub(super) line: usize,
+    /// What is read.
+    pub(super) place: Place,
+    /// What a table calls the columns of a list.
+    columns: &'f [(&'f str, &'f str)],
     problems: Vec<Problem>,
     /// By reason: the index of the problem that tells of it, and how many lines more it holds for.
     repeated: BTreeMap<String, (usize, usize)>,
@@ -153,12 +174,28 @@ pub(super) struct Notes<'f> {
 
 impl<'f> Notes<'f> {
     pub(super) fn new(file: &'f str) -> Self {
-        Self { file, line: 0, problems: Vec::new(), repeated: BTreeMap::new() }
+        Self { file, place: Place::Line(0), columns: &[], problems: Vec::new(), repeated: BTreeMap::new() }
+    }
+
+    /// Those of a table, which calls the columns of a list, `.0`, by names of its own, `.1`.
+    pub(super) fn of_table(table: &'f str, columns: &'f [(&'f str, &'f str)]) -> Self {
+        Self { columns, ..Self::new(table) }
+    }
+
+    /// Line and key: a row stands in the key, its id before the column's name.
+    fn line_and_key(&self, key: &str) -> (usize, String) {
+        let (column, rest) = key.split_at(key.find('.').unwrap_or(key.len()));
+        let column = self.columns.iter().find(|(name, _)| *name == column).map_or(column, |(_, own)| own);
+        match &self.place {
+            Place::Line(line) => (*line, key.to_owned()),
+            Place::Row(id) if key.is_empty() => (0, format!("row {id}")),
+            Place::Row(id) => (0, format!("row {id}: {column}{rest}")),
+        }
     }
 
     fn note(&mut self, key: &str, found: String, allowed: String, suggestion: Option<String>, kind: Kind) {
-        let (file, key) = (self.file.to_owned(), key.to_owned());
-        self.problems.push(Problem { file, line: self.line, column: 1, key, found, allowed, suggestion, kind });
+        let (file, (line, key)) = (self.file.to_owned(), self.line_and_key(key));
+        self.problems.push(Problem { file, line, column: 1, key, found, allowed, suggestion, kind });
     }
 
     fn refuse(&mut self, found: &str, allowed: &str) {

@@ -25,7 +25,7 @@ pub(super) enum Line<'t> {
     Columns(Columns<'t>),
 }
 
-/// The columns of a line; numbers that are too large are [`u64::MAX`].
+/// The columns of a line; numbers that are too large are the largest of their type.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Columns<'t> {
     /// None: no digits, which Kamailio takes for 0.
@@ -34,7 +34,7 @@ pub(super) struct Columns<'t> {
     /// The URI ends at a `#` that touches it.
     pub(super) uri_cut: bool,
     pub(super) flags: u64,
-    pub(super) priority: u64,
+    pub(super) priority: i64,
     /// As written.
     pub(super) attrs: &'t str,
     /// What stands behind the attributes, and is ignored.
@@ -57,7 +57,7 @@ pub(super) fn read(text: &str) -> Line<'_> {
         columns.flags = rest.flags();
     }
     if !rest.ends() {
-        columns.priority = rest.digits(10).unwrap_or_default();
+        columns.priority = i64::try_from(rest.digits(10).unwrap_or_default()).unwrap_or(i64::MAX);
     }
     if !rest.ends() {
         columns.attrs = rest.until(is_white);

@@ -7,6 +7,8 @@
 //! - A file with an error gives no [`Config`] at all; odd but usable things are [`Config::warnings`].
 //! - Sets may also come from Kamailio's `dispatcher.list`, which `dispatcher_list` names. Its problems are told behind
 //!   those of the config, each with its own file's name; a line of it that cannot be used is left out.
+//! - Or from Kamailio's `dispatcher` table in a database, which `[database]` names. A database that does not answer is an
+//!   error of the config: at start there is nothing to start with, and a reload leaves what is in force.
 //! - Nothing here looks at the machine: which cores exist and which addresses can be bound is found out at start.
 
 mod added;
@@ -16,6 +18,8 @@ mod chain;
 mod codes;
 mod control;
 mod convert;
+mod database;
+mod database_read;
 mod destination;
 mod io;
 mod list_destination;
@@ -31,6 +35,7 @@ mod report;
 mod rule;
 mod set;
 mod socket;
+mod table;
 #[cfg(test)]
 mod tests;
 mod uri;
@@ -89,6 +94,8 @@ pub struct Config {
     pub path: Option<PathBuf>,
     /// The list file that it names, as it is found from here.
     pub list_path: Option<PathBuf>,
+    /// The table that sets were read from, without its password; none: no table was.
+    pub database: Option<String>,
     /// What is odd in the file, but no error.
     pub warnings: Problems,
 }
@@ -222,7 +229,7 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
 ///
 /// All [`Problems`] of the text, of which at least one is an error.
 pub fn parse(text: &str, file_name: &str) -> Result<Config, Problems> {
-    parse_with(text, file_name, &read)
+    parse_with(text, file_name, Outside { file: &read, table: &database_read::rows })
 }
 
 /// The TOML that means what the `dispatcher.list` at `path` means; comments tell what was odd there.
@@ -239,7 +246,14 @@ pub fn convert(path: &Path) -> Result<String, Problems> {
 /// How a file that the config names is read: its bytes, or why not.
 type ReadFile<'r> = &'r dyn Fn(&Path) -> Result<Vec<u8>, String>;
 
-fn parse_with(text: &str, file_name: &str, read_file: ReadFile<'_>) -> Result<Config, Problems> {
+/// What lies outside of the config's text.
+#[derive(Clone, Copy)]
+struct Outside<'r> {
+    file: ReadFile<'r>,
+    table: database::ReadTable<'r>,
+}
+
+fn parse_with(text: &str, file_name: &str, outside: Outside<'_>) -> Result<Config, Problems> {
     let source = Source::new(text, file_name);
     let table = match DeTable::parse(text) {
         Ok(table) => table,
@@ -250,19 +264,25 @@ fn parse_with(text: &str, file_name: &str, read_file: ReadFile<'_>) -> Result<Co
         }
     };
     let beside = Path::new(file_name).parent().unwrap_or(Path::new(""));
-    let (config, list_problems) = config(Section::root(&source, table.get_ref()), beside, read_file);
+    let (config, list_problems) = config(Section::root(&source, table.get_ref()), beside, outside);
     let problems = source.into_problems().followed_by(list_problems);
     if problems.has_errors() { Err(problems) } else { Ok(Config { warnings: problems, ..config }) }
 }
 
-/// The config, and the problems of its list file.
-fn config(mut root: Section<'_>, beside: &Path, read_file: ReadFile<'_>) -> (Config, Problems) {
+/// The config, and the problems of its list file or its table.
+fn config(mut root: Section<'_>, beside: &Path, outside: Outside<'_>) -> (Config, Problems) {
     let settings = process::settings(&mut root);
     let default = socket::by_either(&mut root, ["default_socket", "default_sockname"], &settings.listen);
     let prober = process::prober(root.section("prober"), &settings.listen);
     let list_around = ListSurroundings { listen: &settings.listen, probes: !prober.interval.is_zero() };
-    let (list, list_problems) = list(&mut root, beside, read_file, list_around);
-    let list_path = list.as_ref().map(|list| PathBuf::from(&list.file)).filter(|path| !path.as_os_str().is_empty());
+    let wish = database::database(&mut root, beside, outside.file);
+    let database = wish.as_ref().and_then(|wish| wish.table.as_ref()).map(ToString::to_string);
+    let (list, list_problems) = match wish {
+        Some(wish) => table(&mut root, wish, outside.table, list_around),
+        None => list(&mut root, beside, outside.file, list_around),
+    };
+    let list_path = list.as_ref().filter(|_| database.is_none()).map(|list| PathBuf::from(&list.file));
+    let list_path = list_path.filter(|path| !path.as_os_str().is_empty());
     let around = set::Surroundings { listen: &settings.listen, timers: &settings.timers, prober: &prober };
     let (mut sets, names) = set::sets(&mut root, &around, list);
     let default_socket = default.map(|(_, number)| number);
@@ -287,6 +307,7 @@ fn config(mut root: Section<'_>, beside: &Path, read_file: ReadFile<'_>) -> (Con
         control: control::control(root.section("control")),
         path: None,
         list_path,
+        database,
         warnings: Problems::default(),
     };
     root.finish();
@@ -318,6 +339,38 @@ fn list(
             (Some(ListSets { file, sets: None }), Problems::default())
         }
     }
+}
+
+/// The table that `[database]` names.
+fn table(
+    root: &mut Section<'_>,
+    wish: database::Wish<'_>,
+    read_table: database::ReadTable<'_>,
+    around: ListSurroundings<'_>,
+) -> (Option<ListSets>, Problems) {
+    if let Some(item) = root.item("dispatcher_list") {
+        item.refuse_because("dispatcher_list and [database]", "one of the two");
+    }
+    let Some(table) = wish.table else {
+        return (Some(ListSets { file: String::new(), sets: None }), Problems::default());
+    };
+    let file = table.to_string();
+    let (sets, problems) = match read_table(&table) {
+        Ok(rows) => {
+            let (sets, problems) = table::parse(&rows, &file, &table.columns, around);
+            (Some(sets), problems)
+        }
+        Err(error) => {
+            if let Some(item) = wish.item {
+                item.refuse_because(
+                    format!("{file}: {error}"),
+                    "a table that can be read, version 4 of Kamailio's dispatcher",
+                );
+            }
+            (None, Problems::default())
+        }
+    };
+    (Some(ListSets { file, sets }), problems)
 }
 
 /// With one set and no rule there is only one way to mean it. A rule says that not everything goes to one place.

@@ -8,7 +8,7 @@ use core::fmt;
 pub enum Kind {
     /// The file cannot be used.
     Error,
-    /// The line is left out; the rest of the file can be used.
+    /// The line or row is left out; the rest of the file or table can be used.
     LeftOut,
     /// The file can be used, but likely does not say what its author meant.
     Warning,
@@ -44,6 +44,7 @@ impl fmt::Display for Problem {
         }
         f.write_str(match self.kind {
             Kind::Error => "",
+            Kind::LeftOut if self.line == 0 => ": left out",
             Kind::LeftOut => ": line left out",
             Kind::Warning => ": warning",
         })?;

@@ -6,6 +6,7 @@ mod ctl;
 mod ctl_drain;
 mod ctl_events;
 mod ctl_hook;
+mod database;
 mod datagram;
 mod dispatcher;
 mod fifo;
@@ -20,6 +21,7 @@ mod page_browser;
 #[path = "../loopback/program.rs"]
 mod program;
 mod reload;
+mod servers;
 mod stream;
 mod top;
 

@@ -1,6 +1,7 @@
 //! What the tests share: the parts that every file needs, and all problems of a text as text.
 
 mod control;
+mod database;
 mod list;
 mod process;
 mod report;
@@ -18,7 +19,8 @@ const SET: &str = "[[set]]\nid = 1\ndestinations = [\"sip:127.0.0.11\"]\n";
 const LIST: &str = "2 sip:127.0.0.21:5060 0 0 duid=a\n2 sip:127.0.0.22:5060\n";
 
 fn parse_beside_list(text: &str, list: &str) -> Result<Config, Problems> {
-    parse_with(text, "f", &|_| Ok(list.as_bytes().to_vec()))
+    let file = |_: &Path| Ok(list.as_bytes().to_vec());
+    parse_with(text, "f", Outside { file: &file, table: &|_| Ok(Vec::new()) })
 }
 
 fn config(text: &str) -> Config {

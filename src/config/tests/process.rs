@@ -15,7 +15,7 @@ fn all_problems_are_told_at_once_and_in_the_order_of_lines() {
          f:2: unrouted: found 405, allowed: 404, 403\n\
          f:3: server_headr: found an unknown key, allowed: listen, aliases, transactions_max, transactions_ready, dialogs_max, \
          stored_bytes_max, unrouted, preloaded_route, server_header, decisions_every, timers, dialog, default_socket, \
-         default_sockname, prober, dispatcher_list, set, rule, default_set, shards, io, shutdown_timeout_s, log, control \
+         default_sockname, prober, database, dispatcher_list, set, rule, default_set, shards, io, shutdown_timeout_s, log, control \
          (did you mean \"server_header\"?)\n\
          f:5: log.level: found \"inf\", allowed: off, error, warn, info, debug, trace (did you mean \"info\"?)\n\
          f:8: set[0].algorithm: found \"round-robbin\", allowed: round-robin, round-robin-overload, random, priority, weight, \

@@ -1,0 +1,222 @@
+//! `[database]` through the program: SQLite with the real kamcli, real PostgreSQL and MariaDB servers of the test's own.
+
+use crate::servers::{DatabaseServer, PASSWORD, PASSWORD_IN_URL};
+use sqlx::mysql::MySqlConnectOptions;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use std::fs;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+/// What a server may take to start on a busy machine.
+const START_WITHIN: Duration = Duration::from_secs(60);
+
+/// Kamailio's table; how an id comes about is said differently everywhere.
+fn schema(id: &str) -> [String; 3] {
+    [
+        String::from(
+            "CREATE TABLE version (table_name VARCHAR(32) NOT NULL, table_version INTEGER DEFAULT 0 NOT NULL)",
+        ),
+        format!(
+            "CREATE TABLE dispatcher (id {id}, setid INTEGER DEFAULT 0 NOT NULL, destination VARCHAR(192) DEFAULT '' NOT NULL, \
+             flags INTEGER DEFAULT 0 NOT NULL, priority INTEGER DEFAULT 0 NOT NULL, attrs VARCHAR(128) DEFAULT '' NOT NULL, \
+             description VARCHAR(64) DEFAULT '' NOT NULL)"
+        ),
+        String::from("INSERT INTO version (table_name, table_version) VALUES ('dispatcher', 4)"),
+    ]
+}
+
+/// Eleven rows, of which 5 and 11 cannot be used: ids that are compared as text have these two in another order.
+fn rows() -> Vec<String> {
+    let row = |index: u8| {
+        let host = if [5, 11].contains(&index) { format!("bridge-{index}") } else { format!("127.0.0.{}", 10 + index) };
+        format!(
+            "INSERT INTO dispatcher (setid, destination, flags, priority, attrs, description) \
+             VALUES (1, 'sip:{host}:5060', 8, {}, 'duid=d{index};maxload={index}', 'Z\u{fc}rich')",
+            i32::from(index) - 6
+        )
+    };
+    (1..=11).map(row).collect()
+}
+
+/// Statements through a connection of any of the three.
+macro_rules! execute {
+    ($options:expr, $statements:expr) => {
+        wait(async {
+            let mut connection = $options.connect().await?;
+            for statement in $statements {
+                sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await?;
+            }
+            connection.close().await
+        })
+    };
+}
+
+fn wait<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+/// Does it as soon as the server lets it.
+fn when_up(server: &DatabaseServer, attempt: impl Fn() -> Result<(), sqlx::Error>) {
+    let end = Instant::now() + START_WITHIN;
+    while let Err(error) = attempt() {
+        assert!(Instant::now() < end, "{error}; the server: {}", server.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// A folder of this test's own.
+fn folder(name: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("database-{name}-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&path);
+    fs::create_dir_all(&path).unwrap();
+    path
+}
+
+/// `siplane check` of a config with this in `[database]`: its status, and all that it says.
+fn check(folder: &Path, database: &str) -> (bool, String) {
+    let file = folder.join("siplane.toml");
+    let text = format!(
+        "listen = [\"udp:127.0.0.1:5060\"]\n[prober]\ninterval_ms = 1000\n[database]\n{database}\n\
+         [[set]]\nid = 1\nalgorithm = \"call-load\"\n"
+    );
+    fs::write(&file, text).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_siplane")).args(["check", "--config"]).arg(&file).output().unwrap();
+    (output.status.success(), all(&output).replace(&file.display().to_string(), "FILE"))
+}
+
+fn all(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout))
+}
+
+/// What holds for every server: its table is read, what is wrong in it is told with its row, and without it there is an error, soon.
+fn a_server_is_read(name: &str, url: &str, described: &str, mut server: DatabaseServer) {
+    let folder = folder(name);
+    fs::write(folder.join("url"), format!("{url}\n")).unwrap();
+    let (is_ok, told) = check(&folder, "url_file = \"url\"");
+    assert!(is_ok, "{told}");
+    let table = format!("table dispatcher of {described}");
+    let lines: Vec<&str> = told.lines().collect();
+    for (line, row) in lines.iter().zip([5, 11]) {
+        let start =
+            format!("{table}: left out: row {row}: destination: found \"sip:bridge-{row}:5060\" with a host name");
+        assert!(line.starts_with(&start), "{told}");
+    }
+    assert_eq!(lines[2..], ["FILE: ok: 1 listen addresses, 1 sets, 9 destinations, 0 rules"]);
+    let (is_ok, told) = check(&folder, &format!("url = \"{}\"", url.replace(PASSWORD_IN_URL, "wrong")));
+    assert!(!is_ok && told.starts_with(&format!("FILE:5: database.url: found {table}: ")), "{told}");
+    assert!(!told.contains("wrong"), "{told}");
+    let (is_ok, told) = check(&folder, "url_file = \"url\"\ntable = \"gateways\"");
+    assert!(!is_ok && told.contains("it has no row in the table version, which would say 4"), "{told}");
+    let (is_ok, told) = check(&folder, "url_file = \"url\"\nattrs_col = \"attributes\"");
+    assert!(!is_ok && told.contains("attributes"), "{told}");
+    server.end();
+    let (is_ok, told) = check(&folder, "url_file = \"url\"");
+    assert!(!is_ok && told.starts_with(&format!("FILE:5: database.url_file: found {table}: ")), "{told}");
+    assert!(told.contains("refused"), "{told}");
+    assert!(!told.contains(PASSWORD) && !told.contains(PASSWORD_IN_URL), "{told}");
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_table_of_postgresql_is_read() {
+    let server = DatabaseServer::postgres(20);
+    let address = server.address;
+    let options = PgConnectOptions::new_without_pgpass().host(&address.ip().to_string()).port(address.port());
+    let options = options.username("postgres").password(PASSWORD).database("postgres");
+    when_up(&server, || execute!(options, schema("SERIAL PRIMARY KEY")));
+    execute!(options, rows()).unwrap();
+    let url = format!("postgres://postgres:{PASSWORD_IN_URL}@{address}/postgres");
+    a_server_is_read("postgres", &url, &format!("postgres://{address}/postgres"), server);
+}
+
+#[test]
+fn a_table_of_mariadb_is_read() {
+    let server = DatabaseServer::mariadb(21);
+    let address = server.address;
+    let options = MySqlConnectOptions::new().host(&address.ip().to_string()).port(address.port());
+    let options = options.username("kamailio").password(PASSWORD).database("kamailio");
+    when_up(&server, || execute!(options, schema("INTEGER UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL")));
+    execute!(options, rows()).unwrap();
+    let url = format!("mysql://kamailio:{PASSWORD_IN_URL}@{address}/kamailio");
+    a_server_is_read("mariadb", &url, &format!("mysql://{address}/kamailio"), server);
+}
+
+/// The real kamcli, which writes the database by itself.
+fn kamcli(folder: &Path, words: &[&str]) -> String {
+    let file = folder.join("kamcli.ini");
+    fs::write(&file, format!("[db]\nrwurl=sqlite:///{}\n", folder.join("d.db").display())).unwrap();
+    let mut command = Command::new("kamcli");
+    let output =
+        command.arg("--no-default-configs").arg("-c").arg(&file).arg("dispatcher").args(words).output().unwrap();
+    assert!(output.status.success(), "{words:?}: {}", all(&output));
+    all(&output)
+}
+
+/// A SQLite file with Kamailio's tables.
+fn sqlite(folder: &Path) -> SqliteConnectOptions {
+    let options = SqliteConnectOptions::new().filename(folder.join("d.db")).create_if_missing(true);
+    execute!(options, schema("INTEGER PRIMARY KEY NOT NULL")).unwrap();
+    options
+}
+
+#[test]
+fn what_kamcli_adds_to_and_removes_from_a_sqlite_file_is_read() {
+    let folder = folder("sqlite");
+    sqlite(&folder);
+    kamcli(
+        &folder,
+        &["add", "--flags", "8", "--priority", "5", "--attrs", "duid=a;maxload=7", "1", "sip:127.0.0.11:5060"],
+    );
+    kamcli(&folder, &["add", "--desc", "the other one", "1", "sip:127.0.0.12"]);
+    assert!(kamcli(&folder, &["showdb", "-F", "raw"]).contains("sip:127.0.0.12"));
+    let counted = |count: u8| format!("FILE: ok: 1 listen addresses, 1 sets, {count} destinations, 0 rules\n");
+    assert_eq!(check(&folder, "url = \"sqlite://d.db\""), (true, counted(2)));
+    kamcli(&folder, &["rm", "1", "sip:127.0.0.12"]);
+    assert_eq!(check(&folder, "url = \"sqlite://d.db\""), (true, counted(1)));
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_table_of_another_version_and_a_file_that_is_not_there_are_errors() {
+    let folder = folder("version");
+    let (is_ok, told) = check(&folder, "url = \"sqlite://d.db\"");
+    assert!(!is_ok && told.contains("unable to open database file"), "{told}");
+    assert!(!folder.join("d.db").exists());
+    let options = sqlite(&folder);
+    execute!(options, ["UPDATE version SET table_version = 3"]).unwrap();
+    let (is_ok, told) = check(&folder, "url = \"sqlite://d.db\"");
+    assert!(!is_ok && told.contains("its version in the table version is 3, not 4"), "{told}");
+    execute!(options, ["DROP TABLE version"]).unwrap();
+    let (is_ok, told) = check(&folder, "url = \"sqlite://d.db\"");
+    assert!(!is_ok && told.contains("its version: ") && told.contains("no such table: version"), "{told}");
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// A server that takes connections and says nothing is no reason to wait for long.
+#[test]
+fn a_database_that_says_nothing_is_given_up_after_its_time() {
+    let folder = folder("silent");
+    let silent = std::net::TcpListener::bind("127.62.22.1:0").unwrap();
+    let url = format!("url = \"postgres://k:secret@{}/k\"\ntimeout_s = 1", silent.local_addr().unwrap());
+    let (is_ok, told) = check(&folder, &url);
+    assert!(!is_ok && told.contains(": no answer within 1 s, allowed: "), "{told}");
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn more_rows_than_there_may_be_destinations_are_an_error() {
+    let folder = folder("many");
+    let options = sqlite(&folder);
+    let many = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= {}) INSERT INTO dispatcher (setid) SELECT 1 FROM n",
+        siplane::limits::DESTINATIONS_MAX
+    );
+    execute!(options, [many]).unwrap();
+    let (is_ok, told) = check(&folder, "url = \"sqlite://d.db\"");
+    assert!(!is_ok && told.contains(": more than 65536 rows, allowed: "), "{told}");
+    fs::remove_dir_all(folder).unwrap();
+}
