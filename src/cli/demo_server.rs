@@ -1,8 +1,8 @@
 //! siplane as `siplane demo` runs it: the built-in config, with probes often enough to see them work.
 
 use super::demo::{self, DemoServer, DestinationView, Snapshot};
-use super::run::start_log;
-use crate::config::{self, LogLevel};
+use super::log;
+use crate::config::{self, LogLevel, LogSettings};
 use crate::dispatcher::{Health, States};
 use crate::server::Server;
 use core::time::Duration;
@@ -15,7 +15,8 @@ const PROBE_TIMEOUT: Duration = Duration::from_millis(400);
 
 /// Runs the demo; the exit status is 0 only if no call was lost.
 pub(super) fn run() -> ExitCode {
-    start_log(LogLevel::Warn);
+    // Lines of text always have somewhere to go.
+    let _ = log::start(LogSettings { level: LogLevel::Warn, ..LogSettings::default() });
     demo::run(|| start(config::BUILT_IN))
 }
 

@@ -6,6 +6,7 @@ mod ctl;
 pub mod demo;
 mod demo_server;
 mod host;
+mod log;
 mod run;
 mod top;
 

@@ -1,15 +1,12 @@
 //! `siplane run`.
 
-use super::check;
-use crate::config::LogLevel;
+use super::{check, log};
 use crate::server::{Server, ServerError, Service, Shutdown, Snapshot};
 use core::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
 
 /// Takes calls until SIGTERM or SIGINT ends it; SIGHUP has it reload its config.
 pub(super) fn run(named: Option<PathBuf>) -> ExitCode {
@@ -20,7 +17,10 @@ pub(super) fn run(named: Option<PathBuf>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    start_log(config.log.level);
+    if let Err(error) = log::start(config.log) {
+        eprintln!("siplane: {name}: log.format = \"journald\": {error}");
+        return ExitCode::FAILURE;
+    }
     tracing::info!(config = %name, "starting");
     for warning in config.warnings.iter() {
         tracing::warn!(%warning, "config");
@@ -83,12 +83,4 @@ fn tell(total: &Snapshot) {
     for (name, value) in total.counters().filter(|(_, value)| *value > 0) {
         tracing::debug!(name, value, "counted");
     }
-}
-
-/// To standard error; the `RUST_LOG` variable, when set, says more exactly what is told.
-pub(super) fn start_log(level: LogLevel) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level.as_str()));
-    // A second start of the log, as in tests, changes nothing.
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal());
-    let _ = log.with_writer(std::io::stderr).try_init();
 }

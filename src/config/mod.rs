@@ -26,6 +26,7 @@ mod list_destination;
 mod list_file;
 mod list_line;
 mod list_socket;
+mod log;
 mod passive;
 mod probe_method;
 mod problem;
@@ -44,6 +45,7 @@ pub use added::{Added, added};
 pub use control::{ControlSettings, HttpSettings, Role, TlsSettings};
 pub use destination::{ATTRS_BYTES_MAX, CALLS_PER_SECOND_MAX, MAXLOAD_MAX, WEIGHT_MAX};
 pub use io::{EngineWish, IoSettings, SteeringWish};
+pub use log::{LogFormat, LogLevel, LogSettings};
 pub use problem::{Kind, Problem, Problems};
 
 use crate::dispatcher::{SetId, SetSpec};
@@ -169,46 +171,6 @@ impl Default for ProberSettings {
     }
 }
 
-/// The log.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct LogSettings {
-    /// Least important thing that is told.
-    pub level: LogLevel,
-}
-
-/// How much is told.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-pub enum LogLevel {
-    /// Nothing.
-    Off,
-    /// What needs somebody now.
-    Error,
-    /// What needs somebody some day.
-    Warn,
-    /// What changed.
-    #[default]
-    Info,
-    /// Why.
-    Debug,
-    /// Everything.
-    Trace,
-}
-
-impl LogLevel {
-    /// The word for it, in the config file as in `tracing`'s filters.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
-    }
-}
-
 /// Reads the file at `path`, and the list file that it names.
 ///
 /// # Errors
@@ -303,7 +265,7 @@ fn config(mut root: Section<'_>, beside: &Path, outside: Outside<'_>) -> (Config
         io: io::io(root.section("io")),
         prober,
         shutdown_timeout: root.seconds("shutdown_timeout_s", 0..=86_400, Duration::from_secs(30)),
-        log: process::log(root.section("log")),
+        log: log::log(root.section("log")),
         control: control::control(root.section("control")),
         path: None,
         list_path,

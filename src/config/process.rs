@@ -4,7 +4,7 @@ use super::address::{self, HostPort};
 use super::codes;
 use super::reader::{Item, Section};
 use super::socket;
-use super::{LogLevel, LogSettings, ProbePolicy, ProberSettings, ShardsPlan, probe_method};
+use super::{ProbePolicy, ProberSettings, ShardsPlan, probe_method};
 use crate::limits;
 use crate::proxy::settings::{
     DialogLifetimes, Keepalive, KeepaliveTo, Listen, PreloadedRoute, Settings, SocketId, Timers, Transport,
@@ -358,12 +358,4 @@ pub(super) fn is_prober_from(text: &str) -> bool {
 pub(super) fn reply_codes(section: &mut Section<'_>) -> Option<Vec<u16>> {
     let codes = section.item("reply_codes").map(|list| codes::read(&list, &(300..=699)));
     codes.map(|codes| codes.into_iter().collect())
-}
-
-/// Reads `[log]`.
-pub(super) fn log(mut section: Section<'_>) -> LogSettings {
-    let levels = [LogLevel::Off, LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
-    let level = section.choice("level", &levels.map(|level| (level.as_str(), level)), LogLevel::default());
-    section.finish();
-    LogSettings { level }
 }

@@ -123,7 +123,7 @@ fn a_server_is_read(name: &str, url: &str, described: &str, mut server: Database
 
 #[test]
 fn a_table_of_postgresql_is_read() {
-    let server = DatabaseServer::postgres(20);
+    let server = DatabaseServer::postgres(69);
     let address = server.address;
     let options = PgConnectOptions::new_without_pgpass().host(&address.ip().to_string()).port(address.port());
     let options = options.username("postgres").password(PASSWORD).database("postgres");
@@ -135,7 +135,7 @@ fn a_table_of_postgresql_is_read() {
 
 #[test]
 fn a_table_of_mariadb_is_read() {
-    let server = DatabaseServer::mariadb(21);
+    let server = DatabaseServer::mariadb(70);
     let address = server.address;
     let options = MySqlConnectOptions::new().host(&address.ip().to_string()).port(address.port());
     let options = options.username("kamailio").password(PASSWORD).database("kamailio");
@@ -200,7 +200,7 @@ fn a_table_of_another_version_and_a_file_that_is_not_there_are_errors() {
 #[test]
 fn a_database_that_says_nothing_is_given_up_after_its_time() {
     let folder = folder("silent");
-    let silent = std::net::TcpListener::bind("127.62.22.1:0").unwrap();
+    let silent = std::net::TcpListener::bind("127.62.71.1:0").unwrap();
     let url = format!("url = \"postgres://k:secret@{}/k\"\ntimeout_s = 1", silent.local_addr().unwrap());
     let (is_ok, told) = check(&folder, &url);
     assert!(!is_ok && told.contains(": no answer within 1 s, allowed: "), "{told}");

@@ -15,6 +15,7 @@ mod http_tls;
 mod inspect;
 mod kamcmd;
 mod live_kamailio;
+mod log;
 mod metrics;
 mod page;
 mod page_browser;

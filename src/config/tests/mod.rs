@@ -3,6 +3,7 @@
 mod control;
 mod database;
 mod list;
+mod log;
 mod process;
 mod report;
 mod sets;
