@@ -2,7 +2,8 @@
 //!
 //! # Policy
 //!
-//! - A file is taken whole or not at all. What is wrong with it is told with file, line and key, in the answer and in the log.
+//! - A file is taken whole, with the list or the table that it names, or not at all. What is wrong with it is told with file, line and
+//!   key, in the answer and in the log.
 //! - What was changed at run time (`dispatcher.add`, `modify`, `remove`, probing letters of `set_state`) lasts until the next reload; its
 //!   differences say which of them it takes back.
 //! - What operators said of destinations (disabled, draining) and what is known of them stays, by set and duid
@@ -20,7 +21,7 @@ use std::sync::Arc;
 /// Where a config comes from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Source {
-    /// The file that the process was started with, and the list file that it names.
+    /// The file that the process was started with, and the list file or the database's table that it names.
     File,
     /// This TOML; relative paths in it start where that file is.
     Text(String),
@@ -45,6 +46,7 @@ impl Control {
     /// # Errors
     /// What is wrong with it; nothing has changed then.
     pub async fn reload(self: &Arc<Self>, source: Source, wish_of: &'static str) -> Result<Outcome, Fault> {
+        let (is_file, is_read) = (source == Source::File, source != Source::Before);
         let make = move |_: &Self, now: &InForce| {
             let (next, outcome) = propose(now, source)?;
             let is_other = !outcome.diff.is_empty() || next.file.list_path != now.file.list_path;
@@ -53,12 +55,18 @@ impl Control {
         let outcome = self.change(make).await;
         match &outcome {
             Ok(outcome) => {
+                if is_read {
+                    self.freshness.renew();
+                }
                 tell(outcome, wish_of);
                 let summary = Value::from(outcome.diff.to_string());
                 self.events().push("reloaded", vec![("by", Value::fixed(wish_of)), ("summary", summary)]);
             }
             Err(fault) => {
-                tracing::error!(wish_of, "config not reloaded: {}", fault.detail);
+                if is_file {
+                    self.freshness.fail();
+                }
+                tracing::error!(wish_of, "config not reloaded, what is in force stays: {}", fault.detail);
                 let fault = Value::from(fault.detail.as_str());
                 self.events().push("reload-failed", vec![("by", Value::fixed(wish_of)), ("fault", fault)]);
             }

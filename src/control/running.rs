@@ -1,6 +1,7 @@
 //! What methods work on.
 
 use super::EventLog;
+use super::freshness::Freshness;
 use super::in_force::InForce;
 use super::publish::Retired;
 use super::state_file::StateFile;
@@ -25,6 +26,7 @@ pub struct Control {
     pub(super) retired: Retired,
     pub(super) state_file: StateFile,
     traces: Traces,
+    pub(super) freshness: Freshness,
 }
 
 /// What the control side is given at start.
@@ -61,10 +63,17 @@ impl Control {
             retired: Retired::default(),
             state_file: StateFile::new(plan.config.control.state_file.clone()),
             traces: Traces::default(),
+            freshness: Freshness::new(),
             plan,
         };
         control.tell_table("started", "the process has started");
         control
+    }
+
+    /// How old what is in force is.
+    #[must_use]
+    pub const fn freshness(&self) -> &Freshness {
+        &self.freshness
     }
 
     /// When the process started.

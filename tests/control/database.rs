@@ -1,12 +1,17 @@
 //! `[database]` through the program: SQLite with the real kamcli, real PostgreSQL and MariaDB servers of the test's own.
 
+use crate::http::{free_port, read, request};
+use crate::reload::{Ctl, Place};
 use crate::servers::{DatabaseServer, PASSWORD, PASSWORD_IN_URL};
+use serde_json::json;
 use sqlx::mysql::MySqlConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use std::fs;
 use std::future::Future;
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -93,7 +98,7 @@ fn all(output: &Output) -> String {
 }
 
 /// What holds for every server: its table is read, what is wrong in it is told with its row, and without it there is an error, soon.
-fn a_server_is_read(name: &str, url: &str, described: &str, mut server: DatabaseServer) {
+fn a_server_is_read(name: &'static str, url: &str, described: &str, mut server: DatabaseServer) {
     let folder = folder(name);
     fs::write(folder.join("url"), format!("{url}\n")).unwrap();
     let (is_ok, told) = check(&folder, "url_file = \"url\"");
@@ -113,11 +118,22 @@ fn a_server_is_read(name: &str, url: &str, described: &str, mut server: Database
     assert!(!is_ok && told.contains("it has no row in the table version, which would say 4"), "{told}");
     let (is_ok, told) = check(&folder, "url_file = \"url\"\nattrs_col = \"attributes\"");
     assert!(!is_ok && told.contains("attributes"), "{told}");
+    let place = Place::new(name, 62);
+    let siplane = place.start("", &format!("[database]\nurl_file = \"{}\"\n", folder.join("url").display()));
+    let mut ctl = place.connect();
+    ctl.call("dispatcher.reload", json!([])).unwrap();
+    let before = listed(&mut ctl);
+    assert_eq!((before.len(), before[0].as_str()), (9, "sip:127.0.0.20:5060"), "the highest priority is the first");
+
     server.end();
     let (is_ok, told) = check(&folder, "url_file = \"url\"");
     assert!(!is_ok && told.starts_with(&format!("FILE:5: database.url_file: found {table}: ")), "{told}");
-    assert!(told.contains("refused"), "{told}");
-    assert!(!told.contains(PASSWORD) && !told.contains(PASSWORD_IN_URL), "{told}");
+    let fault = ctl.call("dispatcher.reload", json!([])).unwrap_err();
+    assert!(fault.contains(&table) && fault.contains("refused"), "{fault}");
+    assert_eq!(listed(&mut ctl), before);
+    let everything = format!("{told}{fault}{}", siplane.log());
+    assert!(!everything.contains(PASSWORD) && !everything.contains(PASSWORD_IN_URL), "{everything}");
+    drop(siplane);
     fs::remove_dir_all(folder).unwrap();
 }
 
@@ -178,6 +194,58 @@ fn what_kamcli_adds_to_and_removes_from_a_sqlite_file_is_read() {
     kamcli(&folder, &["rm", "1", "sip:127.0.0.12"]);
     assert_eq!(check(&folder, "url = \"sqlite://d.db\""), (true, counted(1)));
     fs::remove_dir_all(folder).unwrap();
+}
+
+/// The URIs of set 1, as `dispatcher.list` has them.
+fn listed(ctl: &mut Ctl) -> Vec<String> {
+    let list = ctl.call("dispatcher.list", json!([])).unwrap();
+    let targets = list["RECORDS"][0]["SET"]["TARGETS"].as_array().unwrap_or_else(|| panic!("{list}"));
+    targets.iter().map(|target| target["DEST"]["URI"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_reload_reads_the_table_anew_and_without_the_database_the_last_one_stays() {
+    let (folder, place, http) = (folder("reload"), Place::new("database", 61), free_port(61));
+    sqlite(&folder);
+    kamcli(&folder, &["add", "--priority", "9", "1", "sip:127.0.0.11:5060"]);
+    let file = folder.join("d.db");
+    let control = format!("[control.http]\nlisten = \"{http}\"");
+    let siplane = place.start(&control, &format!("[database]\nurl = \"sqlite://{}\"\n", file.display()));
+    let mut ctl = place.connect();
+    assert_eq!(listed(&mut ctl), ["sip:127.0.0.11:5060"]);
+    kamcli(&folder, &["add", "1", "sip:127.0.0.12:5060"]);
+    assert_eq!(listed(&mut ctl), ["sip:127.0.0.11:5060"]);
+    ctl.call("dispatcher.reload", json!([])).unwrap();
+    assert_eq!(listed(&mut ctl), ["sip:127.0.0.11:5060", "sip:127.0.0.12:5060"]);
+    assert_eq!(get(http, "/readyz"), "ready\n");
+    assert!(get(http, "/metrics").contains("\nsiplane_config_last_reload_successful 1.0\n"));
+
+    fs::rename(&file, folder.join("away.db")).unwrap();
+    let fault = ctl.call("dispatcher.reload", json!([])).unwrap_err();
+    let expected = format!("table dispatcher of sqlite:{}: error returned from database", file.display());
+    assert!(fault.contains(&expected) && fault.contains("unable to open database file"), "{fault}");
+    assert_eq!(listed(&mut ctl), ["sip:127.0.0.11:5060", "sip:127.0.0.12:5060"]);
+    let log = siplane.log();
+    let told = log.lines().find(|line| line.contains("config not reloaded, what is in force stays: "));
+    assert!(told.is_some_and(|line| line.contains("ERROR") && line.contains("unable to open database file")), "{log}");
+    let ready = get(http, "/readyz");
+    assert!(ready.starts_with("ready; the last reload failed, what is in force was read "), "{ready}");
+    assert!(get(http, "/metrics").contains("\nsiplane_config_last_reload_successful 0.0\n"));
+
+    fs::rename(folder.join("away.db"), &file).unwrap();
+    kamcli(&folder, &["rm", "1", "sip:127.0.0.11:5060"]);
+    ctl.call("dispatcher.reload", json!([])).unwrap();
+    assert_eq!(listed(&mut ctl), ["sip:127.0.0.12:5060"]);
+    assert_eq!(get(http, "/readyz"), "ready\n");
+    drop(siplane);
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// The body that a path of the HTTP door has.
+fn get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(request(&format!("GET {path}"), &[], "").as_bytes()).unwrap();
+    read(stream).body
 }
 
 #[test]

@@ -17,6 +17,17 @@ pub(super) fn write(page: &mut Page<'_>, control: &Control) -> Result<(), Error>
         "Whether new calls are welcome: listening, and some destination available.",
         one(f64::from(u8::from(ready))),
     )?;
+    let freshness = control.freshness();
+    page.gauges(
+        "config_last_reload_successful",
+        "Whether the config, with the list or the database table that it names, could be read when that was last tried.",
+        one(f64::from(u8::from(!freshness.has_failed()))),
+    )?;
+    page.gauges(
+        "config_last_reload_success_timestamp_seconds",
+        "When what is in force was read, seconds since 1970.",
+        one(freshness.read_at().as_secs_f64()),
+    )?;
     page.gauges(
         "resident_memory_bytes",
         "Memory of the process that is in RAM.",

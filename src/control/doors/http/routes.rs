@@ -166,9 +166,13 @@ async fn healthz(State(desk): State<Desk>) -> Response {
     }
 }
 
-/// Ready for new calls: listening, a table loaded, some destination up.
+/// Ready for new calls: listening, a table loaded, some destination up. An old table takes calls as well, and is told.
 async fn readyz(State(desk): State<Desk>) -> Response {
     match desk.control.why_not_ready() {
+        None if desk.control.freshness().has_failed() => {
+            let age_s = desk.control.freshness().age().as_secs();
+            format!("ready; the last reload failed, what is in force was read {age_s} s ago\n").into_response()
+        }
         None => "ready\n".into_response(),
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")).into_response(),
     }
