@@ -1,7 +1,8 @@
 //! What a proxy must not change, and what it must: looked at on both sides.
 
+use crate::number::{DIGITS, Lengths, Number};
 use crate::scan::{Method, Scan, branch_of, tag_of};
-use crate::text::{ANSWER, Call, DIGITS, Number, OFFER, Source};
+use crate::text::{Call, OFFER, Source};
 use std::collections::BTreeMap;
 
 /// Max-Forwards of our requests (RFC 3261 §8.1.1.6).
@@ -41,14 +42,22 @@ pub(crate) struct Path {
     pub(crate) record_routed: bool,
 }
 
+/// Digits of a callee's place.
+const CALLEE_DIGITS: usize = 4;
+
 /// A callee's tag: the call's number and which callee.
+pub(crate) fn tag(number: Number, callee: u16) -> [u8; DIGITS + CALLEE_DIGITS] {
+    let mut tag = [0; DIGITS + CALLEE_DIGITS];
+    tag[..DIGITS].copy_from_slice(&number.digits());
+    tag[DIGITS..].copy_from_slice(&Number { slot: 0, generation: callee.into() }.digits()[DIGITS - CALLEE_DIGITS..]);
+    tag
+}
+
+/// Reads [`tag`].
 pub(crate) fn callee_of(tag: &[u8], number: Number) -> Option<u16> {
     let rest = tag.strip_prefix(&number.digits())?;
-    if rest.len() != 4 {
-        return None;
-    }
     let mut digits = [b'0'; DIGITS];
-    digits[DIGITS - 4..].copy_from_slice(rest);
+    *digits.last_chunk_mut()? = *<&[u8; CALLEE_DIGITS]>::try_from(rest).ok()?;
     Some(Number::read(&digits)?.generation as u16)
 }
 
@@ -79,7 +88,8 @@ pub(crate) fn response(
     if of_dialog && path.record_routed && scan.record_routes.count() == 0 {
         return Some("the response has no Record-Route");
     }
-    if scan.method == Method::Invite && scan.status == 200 && (scan.body != ANSWER || !scan.whole) {
+    if scan.method == Method::Invite && scan.status == 200 && (!source.is_answer(scan.body, call.number) || !scan.whole)
+    {
         return Some("the answer's body was changed");
     }
     if !scan.whole {
@@ -89,7 +99,13 @@ pub(crate) fn response(
 }
 
 /// A request as the callee sees it. `target` is the callee's Contact, for requests inside a dialog.
-pub(crate) fn request(scan: &Scan<'_>, number: Number, target: Option<&[u8]>, path: Path) -> Option<&'static str> {
+pub(crate) fn request(
+    scan: &Scan<'_>,
+    number: Number,
+    lengths: Lengths,
+    target: Option<&[u8]>,
+    path: Path,
+) -> Option<&'static str> {
     let vias = scan.vias.as_slice();
     if vias.len() != path.hops + 1 {
         return Some("the request has another number of Vias than hops");
@@ -113,7 +129,7 @@ pub(crate) fn request(scan: &Scan<'_>, number: Number, target: Option<&[u8]>, pa
         return Some("the Request-URI is not the callee's Contact");
     }
     if scan.method == Method::Invite {
-        if scan.body != OFFER || !scan.whole {
+        if !lengths.is_body(scan.body, OFFER) || !scan.whole {
             return Some("the offer's body was changed");
         }
         if target.is_none() && path.record_routed && scan.record_routes.count() == 0 {
@@ -132,15 +148,16 @@ mod tests {
     use super::*;
     use crate::io::{Address, Outbox};
     use crate::mix::Kind;
+    use crate::number::Run;
     use crate::scan::scan;
-    use crate::text::Run;
+    use crate::text::ANSWER;
 
     const CALL: Call = Call { number: Number { slot: 5, generation: 9 }, kind: Kind::Ok };
     const ONE: Path = Path { hops: 1, record_routed: true };
 
     fn source() -> Source {
         let address = |text: &str| Address::from(text.parse::<std::net::SocketAddrV4>().unwrap());
-        Source::new(address("127.0.0.2:4000"), address("127.0.0.1:5060"), Run::new(1))
+        Source::new(address("127.0.0.2:4000"), address("127.0.0.1:5060"), Run::new(1, false))
     }
 
     /// The INVITE as a proxy forwards it, with one change.
@@ -175,7 +192,7 @@ mod tests {
 
     #[test]
     fn every_wrong_change_of_a_request_is_seen() {
-        let seen = |text: &str| request(&scan(text.as_bytes()).unwrap(), CALL.number, None, ONE);
+        let seen = |text: &str| request(&scan(text.as_bytes()).unwrap(), CALL.number, Lengths::default(), None, ONE);
         assert_eq!(seen(&forwarded("", "")), None);
         assert_eq!(seen(&forwarded("4000;branch", "4000;received=127.0.0.2;branch")), None);
         for (from, to, what) in [
@@ -191,7 +208,10 @@ mod tests {
         }
         let text = forwarded("", "");
         let message = scan(text.as_bytes()).unwrap();
-        assert!(request(&message, CALL.number, Some(b"sip:other"), ONE).is_some_and(|seen| seen.contains("Contact")));
+        assert!(
+            request(&message, CALL.number, Lengths::default(), Some(b"sip:other"), ONE)
+                .is_some_and(|seen| seen.contains("Contact"))
+        );
     }
 
     #[test]
@@ -216,6 +236,7 @@ mod tests {
     #[test]
     fn the_tag_names_the_callee() {
         assert_eq!(callee_of(b"000000050000000900ff", CALL.number), Some(255));
+        assert_eq!(callee_of(&tag(CALL.number, 0xabc), CALL.number), Some(0xabc));
         for wrong in
             [&b"0000000500000009"[..], b"000000050000000900ff0", b"000000050000000a00ff", b"00000005000000090xff"]
         {

@@ -71,6 +71,9 @@ pub(crate) struct Arguments {
     /// Look closely at every Nth call; 0: at none
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) verify: u32,
+    /// Caller's names, Call-IDs and bodies are of another length in each call, so hardly two messages of a turn are of one size
+    #[arg(long)]
+    pub(crate) vary_sizes: bool,
     /// The proxy does not stay on the path
     #[arg(long)]
     pub(crate) no_record_route: bool,
@@ -102,6 +105,10 @@ pub(crate) struct Arguments {
     /// kernel chooses among several by the first of them
     #[arg(long)]
     pub(crate) segment: bool,
+    /// Receive as one what the proxy sent as one (UDP_GRO): cheaper here, and for a proxy that sends so on this machine, since nobody
+    /// cuts it any more
+    #[arg(long)]
+    pub(crate) join: bool,
     /// Exchange datagrams with the proxy's address alone: a little cheaper. Only for a proxy that sends from where it listens
     #[arg(long)]
     pub(crate) connect: bool,
@@ -248,9 +255,16 @@ mod tests {
     #[test]
     fn what_does_not_fit_together_is_said() {
         assert!(parse("--rate 1 --calls 1").unwrap().problem().is_none());
-        for wrong in ["--mix ok=1,unavailable=1", "--through-null 90 --sources 2", "--calls 0"] {
-            let words = format!("--rate 1 {wrong}{}", if wrong.contains("calls") { "" } else { " --calls 1" });
-            assert!(parse(&words).unwrap().problem().is_some(), "{wrong}");
+        for (wrong, said) in [
+            ("--calls 1 --mix ok=1,unavailable=1", "--destinations 2"),
+            ("--calls 1 --mix unavailable=1 --destinations 2 --through-null 90", "tries nobody else"),
+            ("--calls 1 --through-null 90 --sources 2", "one source"),
+            ("--calls 1 --through-null 90 --destinations 2", "one source"),
+            ("--calls 1 --through-null 90 --connect", "--connect"),
+            ("--calls 0", "--calls 0"),
+        ] {
+            let problem = parse(&format!("--rate 1 {wrong}")).unwrap().problem();
+            assert!(problem.is_some_and(|problem| problem.contains(said)), "{wrong}: {problem:?}");
         }
     }
 

@@ -47,8 +47,10 @@
 mod check;
 mod cli;
 mod cpu;
+mod ends;
 mod io;
 mod mix;
+mod number;
 mod pace;
 mod pool;
 mod report;

@@ -3,10 +3,10 @@
 use crate::cli::Arguments;
 use crate::cpu::{self, Cpu};
 use crate::io::{Address, BATCH, Outbox, Receive, Send, Socket, Wait, open, sleep, sleep_exactly};
+use crate::number::Run;
 use crate::pace::{Pace, Schedule};
 use crate::report;
 use crate::stats::{CalleeStats, CallerStats};
-use crate::text::Run;
 use crate::timers::MS;
 use crate::uac::Callers;
 use crate::uas::Callees;
@@ -66,7 +66,7 @@ impl Turns {
             first_callee,
             wait: Wait::new(&sockets)?,
             sockets,
-            receive: Receive::new(),
+            receive: Receive::new(arguments.join),
             send: Send::new(arguments.segment, arguments.connect),
             out: Outbox::new(),
             gather: arguments.gather_us * 1000,
@@ -104,12 +104,14 @@ impl Turns {
             let count = self.receive.receive(&self.sockets[place]);
             let now = self.now();
             for at in 0..count {
-                let (source, bytes) = self.receive.datagram(at);
+                let (source, datagrams) = self.receive.passage(at);
                 match (&mut self.callers, &mut self.callees) {
                     (Some(callers), _) if place < usize::from(self.first_callee) => {
-                        callers.receive(place as u16, bytes, now, &mut self.out);
+                        datagrams.for_each(|bytes| callers.receive(place as u16, bytes, now, &mut self.out));
                     }
-                    (_, Some(callees)) => callees.receive(place as u16, source, bytes, now, &mut self.out),
+                    (_, Some(callees)) => {
+                        datagrams.for_each(|bytes| callees.receive(place as u16, source, bytes, now, &mut self.out));
+                    }
                     _ => {}
                 }
             }
@@ -183,9 +185,12 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<Outcome> {
     if arguments.connect {
         sources.iter().chain(&callees).try_for_each(|socket| socket.connect(arguments.proxy.into()))?;
     }
+    if arguments.join {
+        sources.iter().chain(&callees).try_for_each(Socket::join)?;
+    }
     let began = Instant::now();
     let id = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_nanos() as u32) ^ std::process::id();
-    let (run, first) = (Run::new(id), sources.len() as u16);
+    let (run, first) = (Run::new(id, arguments.vary_sizes), sources.len() as u16);
     let bound = |sockets: &[Socket]| sockets.iter().map(|socket| socket.address).collect::<Vec<_>>();
     let callers = Callers::new(arguments.callers(), run, &bound(&sources));
     match arguments.uas_core {

@@ -1,10 +1,11 @@
 //! Reading a message: one pass over its lines, the few headers that matter, by reference. It reads what proxies make of our own
 //! messages, no stranger's: long or compact names in any case, no folded lines.
 
-use memchr::{memchr, memchr_iter};
+use crate::ends::LineEnds;
+use memchr::memchr;
 
 /// Vias, and Record-Route lines, that are kept of one message.
-pub(crate) const LINES_MAX: usize = 8;
+pub(crate) const LINES_MAX: usize = 4;
 
 /// A method as far as we tell them apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -85,7 +86,7 @@ pub(crate) struct Scan<'a> {
 /// Reads `bytes`; `None` when it is no SIP message with a Call-ID.
 pub(crate) fn scan(bytes: &[u8]) -> Option<Scan<'_>> {
     let mut scan = Scan::default();
-    let mut ends = memchr_iter(b'\n', bytes);
+    let mut ends = LineEnds::new(bytes);
     let first_end = ends.next()?;
     start_line(&bytes[..first_end], &mut scan)?;
     let (mut at, mut content_length) = (first_end + 1, 0);
@@ -96,7 +97,7 @@ pub(crate) fn scan(bytes: &[u8]) -> Option<Scan<'_>> {
         if line.len() <= 2 {
             break;
         }
-        header(line, &mut scan, &mut content_length);
+        usual_header(line, &mut scan, &mut content_length);
     }
     let rest = &bytes[at..];
     scan.whole = rest.len() >= content_length;
@@ -114,6 +115,60 @@ fn start_line<'a>(line: &'a [u8], scan: &mut Scan<'a>) -> Option<()> {
     let rest = &line[space + 1..];
     scan.uri = &rest[..memchr(b' ', rest)?];
     Some(())
+}
+
+/// A header line in the spelling that nearly everybody uses; any other is read by [`header`].
+#[inline]
+fn usual_header<'a>(line: &'a [u8], scan: &mut Scan<'a>, content_length: &mut usize) {
+    match line.first_chunk::<4>() {
+        Some(b"Via:") => return scan.vias.push(line),
+        Some(b"Reco") if line.starts_with(b"Record-Route:") => return scan.record_routes.push(line),
+        Some(b"From") => {
+            if let Some(value) = usual_value(line, b"From: ") {
+                return scan.from = value;
+            }
+        }
+        Some(b"To: ") => {
+            if let Some(value) = usual_value(line, b"To: ") {
+                return scan.to = value;
+            }
+        }
+        Some(b"Call") => {
+            if let Some(value) = usual_value(line, b"Call-ID: ") {
+                return scan.call_id = value;
+            }
+        }
+        Some(b"CSeq") => {
+            if let Some(value) = usual_value(line, b"CSeq: ") {
+                return cseq(value, scan);
+            }
+        }
+        Some(b"Cont") => {
+            if let Some(digits) = usual_value(line, b"Content-Length: ") {
+                return *content_length = number(digits).unwrap_or(0) as usize;
+            } else if let Some(value) = usual_value(line, b"Contact: ") {
+                return scan.contact = value;
+            } else if line.starts_with(b"Content-Type:") {
+                return;
+            }
+        }
+        Some(b"Allo" | b"User") => return,
+        Some(b"Max-") => {
+            if let Some(digits) = usual_value(line, b"Max-Forwards: ") {
+                return scan.max_forwards = number(digits).unwrap_or(0);
+            }
+        }
+        _ => {}
+    }
+    header(line, scan, content_length);
+}
+
+/// The value behind this name, unless more white space surrounds it.
+#[inline(always)]
+fn usual_value<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let value = line.strip_prefix(name)?.strip_suffix(b"\r\n")?;
+    let is_white = |byte: &u8| matches!(byte, b' ' | b'\t');
+    (!value.first().is_some_and(is_white) && !value.last().is_some_and(is_white)).then_some(value)
 }
 
 fn header<'a>(line: &'a [u8], scan: &mut Scan<'a>, content_length: &mut usize) {
@@ -142,7 +197,7 @@ fn header<'a>(line: &'a [u8], scan: &mut Scan<'a>, content_length: &mut usize) {
 
 fn cseq<'a>(value: &'a [u8], scan: &mut Scan<'a>) {
     scan.cseq_value = value;
-    let space = memchr(b' ', value).unwrap_or(value.len());
+    let space = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
     scan.cseq = number(&value[..space]).unwrap_or(0);
     if scan.status != 0 {
         scan.method = Method::of(value[space..].trim_ascii());
@@ -195,6 +250,12 @@ pub(crate) fn uri_of(value: &[u8]) -> &[u8] {
 /// The tag parameter of a From or To value.
 pub(crate) fn tag_of(value: &[u8]) -> &[u8] {
     let after = memchr(b'>', value).map_or(value, |close| &value[close..]);
+    // The usual spelling, and that of who has none.
+    if let Some(tag) = after.strip_prefix(b">;tag=").filter(|tag| !tag.contains(&b';')) {
+        return tag;
+    } else if after == b">" {
+        return &[];
+    }
     let Some(at) = after.windows(5).position(|part| part.eq_ignore_ascii_case(b";tag=")) else { return &[] };
     let tag = &after[at + 5..];
     &tag[..memchr(b';', tag).unwrap_or(tag.len())]

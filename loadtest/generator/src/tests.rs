@@ -3,9 +3,9 @@
 use crate::check::Path;
 use crate::io::{Address, Outbox};
 use crate::mix::Mix;
+use crate::number::Run;
 use crate::pace::{Pace, Random, Schedule};
 use crate::stats::Failure;
-use crate::text::Run;
 use crate::timers::{MS, TRANSACTION};
 use crate::uac::{self, Callers};
 use crate::uas::{self, Callees};
@@ -30,7 +30,11 @@ fn address(text: &str) -> Address {
 
 impl Wire {
     fn new(mix: &str, lost: u64, resend: bool) -> Self {
-        let (run, proxy) = (Run::new(7), address("127.0.0.1:6060"));
+        Self::varied(mix, lost, resend, false)
+    }
+
+    fn varied(mix: &str, lost: u64, resend: bool, vary: bool) -> Self {
+        let (run, proxy) = (Run::new(7, vary), address("127.0.0.1:6060"));
         let mix: Mix = mix.parse().unwrap();
         let plan = uac::Plan {
             proxy,
@@ -128,7 +132,7 @@ fn without_loss_nothing_is_sent_again_and_each_call_has_its_datagrams() {
 // RFC 3261 §13.3.1.4, §17.1.1.2, §17.1.2.2, §17.2.1
 #[test]
 fn calls_of_every_kind_survive_loss_by_retransmission() {
-    let mut wire = Wire::new("ok=5,busy=2,cancel=2,reinvite=2", 20, true);
+    let mut wire = Wire::varied("ok=5,busy=2,cancel=2,reinvite=2", 20, true, true);
     wire.play(1000);
     let (callers, callees) = (&wire.callers.stats, &wire.callees.stats);
     assert_eq!(callers.completed + callers.failures(), 1000);

@@ -8,11 +8,12 @@ mod responses;
 use crate::check::Path;
 use crate::io::{Address, Outbox};
 use crate::mix::{Kind, Mix};
+use crate::number::{Number, Run};
 use crate::pace::{Random, Schedule};
 use crate::pool::{Handle, Pool};
 use crate::scan::Method;
 use crate::stats::{CallerStats, Failure};
-use crate::text::{Call, Dialog, Number, Run, Source};
+use crate::text::{Call, Dialog, Source};
 use crate::timers::{T1, Timers, capped, doubled};
 use std::collections::VecDeque;
 
@@ -260,7 +261,7 @@ impl Callers {
         let (source, dialog) = (&self.sources[usize::from(record.source)], Dialog { target, routes, to });
         out.begin();
         if method == b"INVITE" {
-            source.reinvite(self.call(slot), cseq, dialog, out);
+            source.offer(self.call(slot), cseq, dialog, out);
         } else {
             source.inside(self.call(slot), method, cseq, dialog, out);
         }

@@ -3,20 +3,20 @@
 //! A response goes to where its request came from, and has the request's Vias and Record-Routes byte for byte: RFC 3581's additions
 //! to the top Via are left out, as a proxy that sends from the port its Via names does not need them.
 
+mod write;
+
 use crate::check::{self, Path, callee_of};
 use crate::io::{Address, Outbox};
 use crate::mix::Kind;
+use crate::number::{Number, Run};
 use crate::pool::{Handle, Pool};
-use crate::scan::{Method, Scan, scan, tag_of, value_of};
+use crate::scan::{Method, Scan, scan, tag_of};
 use crate::stats::CalleeStats;
-use crate::text::{ANSWER, DIGITS, Number, Run};
 use crate::timers::{MS, T1, Timers, capped};
 
 /// Nobody's index.
 const NOBODY: u16 = u16::MAX;
-const RINGING: &[u8] = b"SIP/2.0 180 Ringing\r\n";
 const OK: &[u8] = b"SIP/2.0 200 OK\r\n";
-const EMPTY: &[u8] = b"Content-Length: 0\r\n\r\n";
 
 /// How callees behave.
 #[derive(Clone, Copy, Debug)]
@@ -107,11 +107,9 @@ pub(crate) struct Callees {
     conduct: Conduct,
     run: Run,
     first: u16,
-    /// Of each callee the URI of its Contact, and the whole line with what follows it in a 200 and in a 180.
+    /// Of each callee the URI of its Contact, and the whole line.
     targets: Vec<Vec<u8>>,
-    answer_ends: Vec<Vec<u8>>,
-    ringing_ends: Vec<Vec<u8>>,
-    made_up_route: Vec<u8>,
+    contacts: Vec<Vec<u8>>,
     padding: Vec<u8>,
     records: Vec<Record>,
     timers: Timers<What>,
@@ -124,18 +122,12 @@ impl Callees {
     pub(crate) fn new(conduct: Conduct, run: Run, first: u16, addresses: &[Address]) -> Self {
         let targets: Vec<_> =
             addresses.iter().enumerate().map(|(at, address)| format!("sip:callee{at}@{address}")).collect();
-        let end = |target: &String, more: &str| format!("Contact: <{target}>\r\n{more}").into_bytes();
-        let sdp = format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n", ANSWER.len());
-        let empty = "Content-Length: 0\r\n\r\n";
         Self {
             conduct,
             run,
             first,
-            answer_ends: targets.iter().map(|target| [&end(target, &sdp)[..], ANSWER].concat()).collect(),
-            ringing_ends: targets.iter().map(|target| end(target, empty)).collect(),
+            contacts: targets.iter().map(|target| format!("Contact: <{target}>\r\n").into_bytes()).collect(),
             targets: targets.into_iter().map(String::into_bytes).collect(),
-            made_up_route: b"Record-Route: <sip:127.0.0.1:5060;lr;made-up=0123456789abcdef0123456789abcdef>\r\n"
-                .to_vec(),
             padding: vec![b' '; conduct.pad],
             records: Vec::new(),
             timers: Timers::new(),
@@ -148,10 +140,9 @@ impl Callees {
     /// A datagram came to the socket at `place`.
     pub(crate) fn receive(&mut self, place: u16, source: Address, bytes: &[u8], now: u64, out: &mut Outbox) {
         let callee = place - self.first;
-        let request = scan(bytes).filter(|scan| scan.status == 0);
-        let Some((scan, (number, kind))) = request.and_then(|scan| Some((scan, self.run.read(scan.call_id)?))) else {
-            self.stats.foreign += 1;
-            return;
+        let Some(scan) = scan(bytes) else { return self.stats.foreign += 1 };
+        let Some((number, kind)) = self.run.read(scan.call_id).filter(|_| scan.status == 0) else {
+            return self.stats.foreign += 1;
         };
         let slot = number.slot as usize;
         if slot >= self.records.len() {
@@ -187,7 +178,7 @@ impl Callees {
         };
         if closely && self.conduct.verify > 0 && number.generation.is_multiple_of(self.conduct.verify) {
             let target = (!tag.is_empty()).then(|| &self.targets[usize::from(callee)][..]);
-            if let Some(what) = check::request(scan, number, target, self.conduct.path) {
+            if let Some(what) = check::request(scan, number, self.run.lengths(number), target, self.conduct.path) {
                 self.stats.violations.note(what, bytes);
             }
         }
@@ -347,77 +338,5 @@ impl Callees {
             }
             _ => self.plain(b"SIP/2.0 481 Call/Transaction Does Not Exist\r\n", arrival, out),
         }
-    }
-
-    /// A response without more than the request's own headers.
-    fn plain(&mut self, status: &[u8], arrival: &Arrival<'_>, out: &mut Outbox) {
-        self.scratch.clear();
-        copy_head(arrival.scan, &[], &mut self.scratch);
-        out.begin();
-        out.put(status);
-        out.put(&self.scratch);
-        out.put(EMPTY);
-        out.put(&self.padding);
-        out.end(self.first + arrival.callee, arrival.source);
-    }
-
-    /// Keeps what every response to an INVITE begins with; where Record-Routes begin in it.
-    fn keep(&mut self, callee: u16, scan: &Scan<'_>, number: Number) -> (Handle, u16) {
-        let mut tag = [0; DIGITS + 4];
-        tag[..DIGITS].copy_from_slice(&number.digits());
-        tag[DIGITS..].copy_from_slice(&Number { slot: 0, generation: callee.into() }.digits()[DIGITS - 4..]);
-        self.scratch.clear();
-        copy_head(scan, if tag_of(scan.to).is_empty() { &tag } else { &[] }, &mut self.scratch);
-        let routes_at = self.scratch.len() as u16;
-        scan.record_routes.as_slice().iter().for_each(|line| self.scratch.extend_from_slice(line));
-        if self.conduct.record_route && scan.cseq == 1 {
-            self.scratch.extend_from_slice(&self.made_up_route);
-        }
-        let kept = self.pool.keep(&[&self.scratch]).unwrap_or_else(|| {
-            self.stats.violations.note("an INVITE's Vias and Record-Routes are too long to be kept", scan.call_id);
-            Handle::NONE
-        });
-        (kept, routes_at)
-    }
-
-    /// Writes a response to the INVITE of a call.
-    fn write(&self, number: Number, status: u16, out: &mut Outbox) {
-        let record = &self.records[number.slot as usize];
-        let kept = self.pool.get(record.kept);
-        if kept.is_empty() {
-            return;
-        }
-        let head = &kept[..usize::from(record.routes_at)];
-        let callee = usize::from(record.callee);
-        let (line, head, end): (&[u8], _, &[u8]) = match status {
-            100 => (b"SIP/2.0 100 Trying\r\n", head, EMPTY),
-            180 => (RINGING, kept, &self.ringing_ends[callee]),
-            200 => (OK, kept, &self.answer_ends[callee]),
-            486 => (b"SIP/2.0 486 Busy Here\r\n", head, EMPTY),
-            487 => (b"SIP/2.0 487 Request Terminated\r\n", head, EMPTY),
-            _ => (b"SIP/2.0 503 Service Unavailable\r\n", head, EMPTY),
-        };
-        out.begin();
-        [line, head, end, &self.padding].into_iter().for_each(|part| out.put(part));
-        out.end(self.first + record.callee, record.to);
-    }
-}
-
-/// RFC 3261 §8.2.6.2: Vias, From, To, Call-ID and CSeq as they came, and our tag in To.
-fn copy_head(scan: &Scan<'_>, tag: &[u8], to: &mut Vec<u8>) {
-    for line in scan.vias.as_slice() {
-        to.extend_from_slice(b"Via: ");
-        to.extend_from_slice(value_of(line));
-        to.extend_from_slice(b"\r\n");
-    }
-    for part in [b"From: ", scan.from, b"\r\nTo: ", scan.to] {
-        to.extend_from_slice(part);
-    }
-    if !tag.is_empty() {
-        to.extend_from_slice(b";tag=");
-        to.extend_from_slice(tag);
-    }
-    for part in [b"\r\nCall-ID: ", scan.call_id, b"\r\nCSeq: ", scan.cseq_value, b"\r\n"] {
-        to.extend_from_slice(part);
     }
 }

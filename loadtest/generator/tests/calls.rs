@@ -131,23 +131,23 @@ fn assert_figures(json: &str, figures: &[(&str, f64)]) {
 fn every_kind_of_call_through_siplane_is_clean_and_counted() {
     let range = Range::new(1);
     let siplane = range.siplane(3);
-    let words = "--concurrency 20 --calls 400 --destinations 3 --sources 2 --hold-ms 5 --ring-ms 5 --trying --segment --connect --pid";
+    let words = "--concurrency 20 --calls 400 --destinations 3 --sources 2 --hold-ms 5 --ring-ms 5 --trying";
     let mix = "--mix ok=6,busy=1,cancel=1,unavailable=1,reinvite=1";
-    let output = range.generate(&format!("{words} {} {mix}", siplane.0.id()));
-    let json = summary(&output);
-    assert_eq!(output.status.code(), Some(0), "{json}");
-    assert!(json.contains("\"clean\":true"), "{json}");
-    assert_figures(
-        &json,
-        &[("offered", 400.0), ("completed", 400.0), ("failures", 0.0), ("violations", 0.0), ("foreign", 0.0)],
-    );
-    for kind in ["ok", "busy", "cancel", "unavailable", "reinvite"] {
-        assert!(number(&json, kind) > 10.0, "{kind}: {json}");
+    for mode in ["--segment --connect", "--segment --join", "--join --vary-sizes"] {
+        let json = summary(&range.generate(&format!("{words} {mix} {mode} --pid {}", siplane.0.id())));
+        assert!(json.contains("\"clean\":true"), "{mode}: {json}");
+        assert_figures(
+            &json,
+            &[("offered", 400.0), ("completed", 400.0), ("failures", 0.0), ("violations", 0.0), ("foreign", 0.0)],
+        );
+        for kind in ["ok", "busy", "cancel", "unavailable", "reinvite"] {
+            assert!(number(&json, kind) > 10.0, "{mode}, {kind}: {json}");
+        }
+        assert_figures(&json, &[("moved", number(&json, "unavailable")), ("cancels", number(&json, "cancel"))]);
+        // Each answer has its ACK, and so has that of each INVITE inside a dialog.
+        assert_figures(&json, &[("acked", number(&json, "answered"))]);
+        assert!(number(&json, "tested_cpu_us_per_call") > 0.0 && number(&json, "own_cpu_us_per_call") > 0.0, "{json}");
     }
-    assert_figures(&json, &[("moved", number(&json, "unavailable")), ("cancels", number(&json, "cancel"))]);
-    // Each answer has its ACK, and so has that of each INVITE inside a dialog.
-    assert_figures(&json, &[("acked", number(&json, "answered"))]);
-    assert!(number(&json, "tested_cpu_us_per_call") > 0.0 && number(&json, "own_cpu_us_per_call") > 0.0, "{json}");
 }
 
 #[test]
@@ -171,14 +171,26 @@ fn calls_through_the_null_forwarder_are_whole_by_either_engine() {
     for (test, engine) in [(3, "mmsg"), (4, "ring")] {
         let range = Range::new(test);
         let forwarder = range.null_forwarder(engine);
-        let words = format!("--concurrency 10 --calls 200 --through-null 90 --pid {}", forwarder.0.id());
-        let output = range.generate(&words);
-        let json = summary(&output);
-        assert_eq!(output.status.code(), Some(0), "{engine}: {json}");
-        assert_figures(&json, &[("completed", 200.0), ("violations", 0.0), ("failures", 0.0), ("acked", 200.0)]);
-        // Each INVITE drew a 100 that nobody can read.
-        assert!(number(&json, "foreign") >= 200.0, "{engine}: {json}");
+        for mode in ["", " --segment --join", " --vary-sizes"] {
+            let words = format!("--concurrency 10 --calls 200 --through-null 90 --pid {}{mode}", forwarder.0.id());
+            let output = range.generate(&words);
+            let json = summary(&output);
+            assert_eq!(output.status.code(), Some(0), "{engine}{mode}: {json}");
+            assert_figures(&json, &[("completed", 200.0), ("violations", 0.0), ("failures", 0.0), ("acked", 200.0)]);
+            // Each INVITE drew a 100 that nobody can read.
+            assert!(number(&json, "foreign") >= 200.0, "{engine}{mode}: {json}");
+        }
     }
+}
+
+#[test]
+fn callers_reach_the_callee_without_anything_between() {
+    let Range(range) = Range::new(9);
+    let words = "--concurrency 5 --calls 50 --through-null 0 --json --lag-ms 60000";
+    let callee = format!("{range}.3:6060");
+    let output = Command::new(GENERATOR).args(["--proxy", &callee, "--uas", &callee]).args(words.split(' ')).output();
+    let json = summary(&output.unwrap());
+    assert_figures(&json, &[("completed", 50.0), ("violations", 0.0), ("foreign", 0.0), ("acked", 50.0)]);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 pub(crate) const BATCH: usize = 64;
 
 /// An IPv4 address and port, both as they stand in a `sockaddr_in`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Address {
     ip: u32,
     port: u16,

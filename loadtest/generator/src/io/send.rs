@@ -4,6 +4,7 @@
 //! passage. They are sorted for that, so messages of different sizes may change places within a turn; equal ones keep theirs.
 
 use super::{Address, BATCH, Socket, empty_header};
+use crate::number::Lengths;
 use core::ptr::null_mut;
 use std::io;
 use std::os::fd::RawFd;
@@ -16,12 +17,37 @@ const PASSAGE_BYTES_MAX: usize = 60_000;
 /// Words of the control message that says how large segments are.
 const CONTROL_WORDS: usize = 4;
 
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    socket: u16,
-    to: Address,
-    at: u32,
-    bytes: u32,
+/// One message: by which socket, where to, how long it is and where it begins in the arena. As one number, in this order, so that
+/// sorting is cheap and puts what may leave together side by side.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Entry(u128);
+
+impl Entry {
+    fn new(socket: u16, to: Address, bytes: u32, at: u32) -> Self {
+        let head = u64::from(socket) << 48 | u64::from(to.ip) << 16 | u64::from(to.port);
+        Self(u128::from(head) << 64 | u128::from(bytes) << 32 | u128::from(at))
+    }
+
+    const fn socket(self) -> u16 {
+        (self.0 >> 112) as u16
+    }
+
+    const fn to(self) -> Address {
+        Address { ip: (self.0 >> 80) as u32, port: (self.0 >> 64) as u16 }
+    }
+
+    const fn bytes(self) -> usize {
+        (self.0 >> 32) as u32 as usize
+    }
+
+    const fn at(self) -> usize {
+        self.0 as u32 as usize
+    }
+
+    /// Whether both may leave as one.
+    const fn is_like(self, other: Self) -> bool {
+        self.0 >> 32 == other.0 >> 32
+    }
 }
 
 /// Messages that are to be sent.
@@ -42,9 +68,12 @@ impl Outbox {
         self.begun = self.arena.len();
     }
 
-    /// Adds to the message.
-    pub(crate) fn put(&mut self, bytes: &[u8]) {
+    /// Adds to the message; what was added may still be changed.
+    #[inline]
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> &mut [u8] {
+        let at = self.arena.len();
         self.arena.extend_from_slice(bytes);
+        &mut self.arena[at..]
     }
 
     /// Adds a number in decimal.
@@ -61,10 +90,21 @@ impl Outbox {
         self.put(&digits[at..]);
     }
 
+    /// Ends a message with the length of its body, and the body.
+    pub(crate) fn put_body(&mut self, usual: &[u8], lengths: Lengths) {
+        let more = lengths.body();
+        self.put_number(usual.len() + more.iter().map(|part| part.len()).sum::<usize>());
+        self.put(b"\r\n\r\n");
+        self.put(usual);
+        for part in more {
+            self.put(part);
+        }
+    }
+
     /// Ends the message: from the socket at this place, to this address.
     pub(crate) fn end(&mut self, socket: u16, to: Address) {
         let bytes = (self.arena.len() - self.begun) as u32;
-        self.entries.push(Entry { socket, to, at: self.begun as u32, bytes });
+        self.entries.push(Entry::new(socket, to, bytes, self.begun as u32));
     }
 
     /// How many messages there are.
@@ -75,12 +115,12 @@ impl Outbox {
     #[cfg(test)]
     pub(crate) fn message(&self, at: usize) -> &[u8] {
         let entry = self.entries[at];
-        &self.arena[entry.at as usize..][..entry.bytes as usize]
+        &self.arena[entry.at()..][..entry.bytes()]
     }
 
     #[cfg(test)]
     pub(crate) fn socket(&self, at: usize) -> u16 {
-        self.entries[at].socket
+        self.entries[at].socket()
     }
 
     fn clear(&mut self) {
@@ -122,14 +162,14 @@ impl Send {
     /// Sends everything and empties the outbox.
     pub(crate) fn send(&mut self, sockets: &[Socket], out: &mut Outbox) {
         if self.segment {
-            // By place last, so that equal ones stay in order: an unstable sort needs no memory.
-            out.entries.sort_unstable_by_key(|entry| (entry.socket, entry.to, entry.bytes, entry.at));
+            // Equal ones stay in order.
+            out.entries.sort_unstable();
         } else if sockets.len() > 1 {
-            out.entries.sort_unstable_by_key(|entry| (entry.socket, entry.at));
+            out.entries.sort_unstable_by_key(|entry| (entry.socket(), entry.at()));
         }
         let mut at = 0;
         while at < out.entries.len() {
-            let socket = out.entries[at].socket;
+            let socket = out.entries[at].socket();
             let (passages, end) = self.fill(&out.arena, &out.entries, at);
             self.pass(sockets[usize::from(socket)].fd(), passages);
             at = end;
@@ -141,26 +181,24 @@ impl Send {
     fn fill(&mut self, arena: &[u8], entries: &[Entry], start: usize) -> (usize, usize) {
         self.iovecs.clear();
         let (mut header, mut at) = (0, start);
-        while header < BATCH && at < entries.len() && entries[at].socket == entries[start].socket {
+        while header < BATCH && at < entries.len() && entries[at].socket() == entries[start].socket() {
             let first = entries[at];
-            let alike = |entry: &&Entry| (entry.to, entry.bytes, entry.socket) == (first.to, first.bytes, first.socket);
-            let most =
-                if self.segment { SEGMENTS_MAX.min(PASSAGE_BYTES_MAX / first.bytes.max(1) as usize).max(1) } else { 1 };
-            let run = entries[at..].iter().take(most).take_while(alike).count().max(1);
+            let most = if self.segment { SEGMENTS_MAX.min(PASSAGE_BYTES_MAX / first.bytes().max(1)).max(1) } else { 1 };
+            let run = entries[at..].iter().take(most).take_while(|entry| entry.is_like(first)).count().max(1);
             let from = self.iovecs.len();
             self.iovecs.extend(entries[at..at + run].iter().map(|entry| libc::iovec {
-                iov_base: arena[entry.at as usize..].as_ptr().cast_mut().cast(),
-                iov_len: entry.bytes as usize,
+                iov_base: arena[entry.at()..].as_ptr().cast_mut().cast(),
+                iov_len: entry.bytes(),
             }));
-            self.names[header] = first.to.name();
-            self.head(header, from, run, first.bytes);
+            self.names[header] = first.to().name();
+            self.head(header, from, run, first.bytes());
             header += 1;
             at += run;
         }
         (header, at)
     }
 
-    fn head(&mut self, at: usize, iovec: usize, run: usize, bytes: u32) {
+    fn head(&mut self, at: usize, iovec: usize, run: usize, bytes: usize) {
         let control = &mut self.controls[at];
         let header = &mut self.headers[at].msg_hdr;
         (header.msg_name, header.msg_namelen) = (null_mut(), 0);

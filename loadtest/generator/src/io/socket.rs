@@ -28,18 +28,18 @@ pub(crate) fn open(address: Address) -> io::Result<Socket> {
     let socket = UdpSocket::bind(address.socket_address())?;
     for (force, plain) in [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)] {
         // Beyond net.core.rmem_max only with CAP_NET_ADMIN; without it as far as that allows.
-        if set(&socket, force, BUFFER_BYTES).is_err() {
-            set(&socket, plain, BUFFER_BYTES)?;
+        if set(&socket, libc::SOL_SOCKET, force, BUFFER_BYTES).is_err() {
+            set(&socket, libc::SOL_SOCKET, plain, BUFFER_BYTES)?;
         }
     }
     let SocketAddr::V4(bound) = socket.local_addr()? else { return Err(io::ErrorKind::AddrNotAvailable.into()) };
     Ok(Socket { socket, address: bound.into() })
 }
 
-fn set(socket: &UdpSocket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+fn set(socket: &UdpSocket, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
     let bytes = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: the kernel reads `bytes` bytes of `value`, which lives through the call.
-    match unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, (&raw const value).cast(), bytes) } {
+    match unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), bytes) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
@@ -56,6 +56,14 @@ impl Socket {
     /// When there is no way there.
     pub(crate) fn connect(&self, to: Address) -> io::Result<()> {
         self.socket.connect(to.socket_address())
+    }
+
+    /// Has it give datagrams that were sent as one as one (UDP_GRO, udp(7)).
+    ///
+    /// # Errors
+    /// When the kernel does not know how (before Linux 5.0).
+    pub(crate) fn join(&self) -> io::Result<()> {
+        set(&self.socket, libc::SOL_UDP, libc::UDP_GRO, 1)
     }
 
     /// Datagrams that found no room in its receive buffer since it was opened.

@@ -7,8 +7,11 @@ fn local() -> Socket {
     open("127.0.0.1:0".parse::<SocketAddrV4>().unwrap().into()).unwrap()
 }
 
-fn pass(segment: bool, sizes: &[usize]) -> (Vec<(Address, Vec<u8>)>, [Socket; 3]) {
+fn pass(segment: bool, join: bool, sizes: &[usize]) -> (Vec<(Address, Vec<u8>)>, [Socket; 3]) {
     let sockets = [local(), local(), local()];
+    if join {
+        sockets[2].join().unwrap();
+    }
     let to = sockets[2].address;
     let mut out = Outbox::new();
     for (at, size) in sizes.iter().enumerate() {
@@ -20,26 +23,30 @@ fn pass(segment: bool, sizes: &[usize]) -> (Vec<(Address, Vec<u8>)>, [Socket; 3]
     let mut send = Send::new(segment, false);
     send.send(&sockets[..2], &mut out);
     assert_eq!((send.sent, send.failed, out.len()), (sizes.len() as u64, 0, 0));
-    let mut wait = Wait::new(&sockets).unwrap();
-    let (mut receive, mut got) = (Receive::new(), Vec::new());
+    let (mut wait, mut passages) = (Wait::new(&sockets).unwrap(), 0);
+    let (mut receive, mut got) = (Receive::new(join), Vec::new());
     while got.len() < sizes.len() {
         wait.wait(1_000_000_000);
         assert_eq!((wait.ready(), wait.place(0)), (1, 2));
         let count = receive.receive(&sockets[2]);
-        got.extend((0..count).map(|at| receive.datagram(at)).map(|(from, bytes)| (from, bytes.to_vec())));
+        passages += count;
+        for (from, datagrams) in (0..count).map(|at| receive.passage(at)) {
+            got.extend(datagrams.map(|bytes| (from, bytes.to_vec())));
+        }
     }
+    assert_eq!(passages < sizes.len() / 10, segment && join, "{passages} passages");
     (got, sockets)
 }
 
 #[test]
 fn messages_go_out_by_their_socket_and_come_in_whole() {
-    for segment in [false, true] {
+    for (segment, join) in [(false, false), (true, false), (false, true), (true, true)] {
         // Two sizes in turns, more than a batch of each.
         let sizes: Vec<_> = (0..250).map(|at| if at % 3 == 0 { 900 } else { 400 }).collect();
-        let (got, sockets) = pass(segment, &sizes);
+        let (got, sockets) = pass(segment, join, &sizes);
         for (from, bytes) in &got {
             let at = usize::from(bytes[0]);
-            assert_eq!((bytes.len() - 1, *from), (sizes[at], sockets[at % 2].address), "{segment}");
+            assert_eq!((bytes.len() - 1, *from), (sizes[at], sockets[at % 2].address), "{segment}, {join}");
         }
         let of_size = |size: usize| got.iter().filter(move |(_, bytes)| bytes.len() == size + 1);
         for (size, socket) in [(900, 0), (400, 1)] {
@@ -100,7 +107,7 @@ fn a_connected_socket_sends_without_names_and_goes_on_after_a_refusal() {
         (send.sent, send.failed)
     };
     assert_eq!(send(to.address), (3, 0));
-    assert_eq!(Receive::new().receive(&to), 3);
+    assert_eq!(Receive::new(false).receive(&to), 3);
     // Nobody is there: each datagram is taken, though the error of the one before is told first.
     assert_eq!(send(closed), (3, 0));
 }

@@ -16,10 +16,9 @@ const ROUTES_MAX: usize = 16;
 impl Callers {
     /// A datagram came to the socket at `place`.
     pub(crate) fn receive(&mut self, place: u16, bytes: &[u8], now: u64, out: &mut Outbox) {
-        let response = scan(bytes).filter(|scan| scan.status != 0);
-        let Some((scan, (number, kind))) = response.and_then(|scan| Some((scan, self.run.read(scan.call_id)?))) else {
-            self.stats.foreign += 1;
-            return;
+        let Some(scan) = scan(bytes) else { return self.stats.foreign += 1 };
+        let Some((number, kind)) = self.run.read(scan.call_id).filter(|_| scan.status != 0) else {
+            return self.stats.foreign += 1;
         };
         let call = Call { number, kind };
         let record = self.records.get(number.slot as usize);
