@@ -10,6 +10,10 @@ import time
 from systems import STARTED, Failed, stat_fields, wait_until
 
 GENERATOR_CORE = 1
+AT_ONCE = 400  # calls of a closed loop: enough for a system that is busy while the generator gathers
+# How the generator sends and receives: each datagram by itself; what is alike as one (UDP_SEGMENT, UDP_GRO), the cheapest way that a
+# null forwarder can be measured with, too; and by itself, each call's messages of other sizes.
+ALONE, JOINED, VARIED = (), ("--segment", "--join", "--gather-us", 500), ("--vary-sizes",)
 READY_S = 30  # how long a system may take to place its first call
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -44,6 +48,10 @@ class Window:
         """Processor time of the system, µs per call."""
         return self.told["tested_cpu_us_per_call"]
 
+    def generator(self):
+        """Processor time of the generator, where the system takes 1."""
+        return self.told["own_cpu_us_per_call"] / self.told["tested_cpu_us_per_call"]
+
     def setup(self, quantile):
         """From INVITE to 200, µs."""
         return self.told["setup_us"][quantile]
@@ -52,10 +60,10 @@ class Window:
 class Load:
     """The generator while it runs: `seconds` grows by a line each second."""
 
-    def __init__(self, rig, running, options, core=GENERATOR_CORE):
+    def __init__(self, rig, running, options):
         pids = running.pids()
         command = [rig.program("siplane-load"), "--proxy", rig.proxy, "--uac", rig.caller, "--uas", rig.callee, "--destinations",
-                   running.system.destinations, "--core", core, "--json", "--per-second", *running.system.load_options, *options]
+                   running.system.destinations, "--core", GENERATOR_CORE, "--json", "--per-second", *running.system.load_options, *options]
         if pids:
             command += ["--pid", ",".join(map(str, pids))]
         self.running, self.lines, self.pids = running, [], pids
@@ -104,9 +112,9 @@ class Load:
         raise Failed(f"the generator did not end beside {self.running.system.name}")
 
 
-def run(rig, running, *options, timeout_s=90, core=GENERATOR_CORE):
+def run(rig, running, *options, timeout_s=90):
     """The generator with these options, to its end."""
-    window = Load(rig, running, options, core).finish(timeout_s)
+    window = Load(rig, running, options).finish(timeout_s)
     running.alive()
     return window
 
@@ -124,14 +132,14 @@ def ready(rig, running):
         raise Failed(f"no call goes through {running.system.name}: {running.said()[-300:].strip()}")
 
 
-def saturate(rig, running, seconds, at_once=100, core=GENERATOR_CORE):
-    """Calls in a closed loop, so many at once."""
-    return run(rig, running, "--concurrency", at_once, "--duration", seconds, "--timeout-ms", 5000, core=core)
+def saturate(rig, running, seconds, *options):
+    """Calls in a closed loop."""
+    return run(rig, running, "--concurrency", AT_ONCE, "--duration", seconds, "--timeout-ms", 5000, "--lag-ms", 50, *options)
 
 
-def offer(rig, running, rate, seconds, *options, lag_ms=50, core=GENERATOR_CORE):
+def offer(rig, running, rate, seconds, *options, lag_ms=50):
     """Calls in an open loop. Waiting times need a generator that is no later than `lag_ms`; processor time and failures do not."""
-    return run(rig, running, "--rate", round(rate), "--duration", seconds, "--timeout-ms", 2000, "--lag-ms", lag_ms, *options, core=core)
+    return run(rig, running, "--rate", round(rate), "--duration", seconds, "--timeout-ms", 2000, "--lag-ms", lag_ms, *options)
 
 
 def exact_processor_s(pids):

@@ -24,10 +24,10 @@ class Failed(Exception):
 class Rig:
     """Addresses of this run alone, in 127.0.0.0/8, and the programs."""
 
-    def __init__(self, binaries):
+    def __init__(self, binaries, number=0):
         self.binaries = pathlib.Path(binaries).resolve()
         subnet = f"127.{100 + os.getpid() % 150}.{1 + os.getpid() // 150 % 250}"
-        self.proxy, self.callee, self.caller = f"{subnet}.1:5060", f"{subnet}.2:6060", f"{subnet}.3:0"
+        self.proxy, self.callee, self.caller = (f"{subnet}.{10 * number + host}:{port}" for host, port in ((1, 5060), (2, 6060), (3, 0)))
         self.kamailio = shutil.which("kamailio", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
         self.kamcmd = shutil.which("kamcmd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
@@ -200,6 +200,32 @@ class Null:
         return Running(self, command, folder, {0})
 
 
+class Direct:
+    """Nothing: callers reach the callee, as through a forwarder that changes nothing."""
+
+    name, load_options, destinations, ready_word = "directly", ("--through-null", 0), 1, None
+
+    def start(self, rig, **_):
+        """There is nothing to start."""
+        rig.proxy = rig.callee
+        return self
+
+    @property
+    def system(self):
+        """What runs."""
+        return self
+
+    def pids(self):
+        """None."""
+        return []
+
+    def alive(self):
+        """Always."""
+
+    def __exit__(self, *_):
+        """Nothing to stop."""
+
+
 def fill(template, path, words):
     """Writes the template with its @-words filled in."""
     text = template.read_text()
@@ -212,6 +238,7 @@ def fill(template, path, words):
 RING = Siplane("siplane", "io_uring", "call-load")
 RING_AS_IT_COMES = Siplane("siplane", "io_uring", "call-load", ready=0)  # so that memory is what calls take
 MMSG = Siplane("siplane, mmsg", "mmsg", "call-load")
+SHARDS = Siplane("one shard", "io_uring", "call-load"), Siplane("two shards", "io_uring", "call-load", 2)
 TURNS = Siplane("siplane, round-robin", "io_uring", "round-robin")
 KAMAILIO_LOAD = [Kamailio(f"Kamailio, dialogs and call load, {n} child{'ren' * (n > 1)}", n, True) for n in (1, 2)]
 KAMAILIO_TURNS = [Kamailio(f"Kamailio, round robin, {n} child{'ren' * (n > 1)}", n, False) for n in (1, 2)]

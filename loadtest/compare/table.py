@@ -2,8 +2,10 @@
 
 import statistics
 
-from overload import LATE_US, OFFERED, SHARE
-from systems import MMSG, RING, TURNS
+from added import DIRECT
+from measure import ALONE, JOINED, VARIED
+from overload import LATE_US, OFFERED_MORE, SHARE
+from systems import RING, SHARDS, TURNS
 from waiting import BUSY, LONG, LONGEST, PLAIN, SATURATED
 
 
@@ -32,8 +34,9 @@ def figure_of(window):
     return window.cpu()
 
 
-def costs(bench, samples):
-    """CPU per call, saturated, with user and system apart."""
+def costs(bench, by_mode):
+    """CPU per call, saturated, with user and system apart; and what the generator's way to send and receive makes of it."""
+    samples = by_mode[ALONE]
     rows, kamailio = [], samples.of(bench.chosen_load, figure_of)
     for system in (system for system in bench.compared() if system.name in samples.by_system):
         values = samples.of(system, figure_of)
@@ -42,7 +45,45 @@ def costs(bench, samples):
                      middle(samples, system, "completed_per_s", 0), cell(paired(values, kamailio), 2), str(samples.unclean(system)),
                      cell(samples.foreign(system), 2)])
     return table(["system", "CPU µs per call", "user + system", "of a core", "calls/s", "to Kamailio with call load", "not clean",
-                  "others, cores"], rows)
+                  "others, cores"], rows) + "\n\n" + modes(bench, by_mode)
+
+
+MODES = {ALONE: "each datagram by itself", JOINED: " ".join(map(str, JOINED)), VARIED: " ".join(VARIED)}
+
+
+def modes(bench, by_mode):
+    """What the generator takes, and what its way to send and receive makes of what the systems take."""
+    rows = []
+    for system in (system for system in bench.compared() if system in (RING, bench.null, bench.chosen_load)):
+        for mode, title in MODES.items():
+            samples = by_mode[mode]
+            if system.name in samples.by_system:
+                values, alone = samples.of(system, figure_of), by_mode[ALONE].of(system, figure_of)
+                rows.append([system.name, title, cell(values), cell(paired(values, alone), 2) if mode != ALONE else "1",
+                             cell(samples.of(system, lambda window: window["own_cpu_us_per_call"])),
+                             cell(samples.of(system, lambda window: window.generator()), 2), str(samples.unclean(system))])
+    return table(["system", "generator", "system: CPU µs per call", "to each by itself", "generator: CPU µs per call", "system = 1",
+                  "not clean"], rows)
+
+
+def added(bench, samples):
+    """Setup times at 100 calls/s: what each turn's are above the floor's, and above those without anything between."""
+    rows = []
+    for system in (DIRECT, bench.null, RING):
+        times = [setups(samples, system, "p50"), *(above(samples, system, base, "p50") for base in (DIRECT, bench.null))]
+        rows.append([system.name, *map(middle_half, times), str(samples.unclean(system))])
+    turns = len(samples.by_system[RING.name])
+    titles = [f"{turns} turns", "setup p50, µs: median and middle half", "above directly", "above the null forwarder", "not clean"]
+    return table(titles, rows)
+
+
+def middle_half(values):
+    """Median, and where half of the values lie: `38 [36-41]`."""
+    there = [value for value in values if value is not None]
+    if len(there) < 2:
+        return cell(there, 0)
+    low, middle_one, high = statistics.quantiles(there, n=4, method="inclusive")
+    return f"{middle_one:,.0f} [{low:,.0f}-{high:,.0f}]"
 
 
 def middle(samples, system, figure, digits=1):
@@ -90,7 +131,7 @@ def latencies(bench, samples):
     rows, floor = [], {}
     for quantile in ("p50", "p99", "p99_9"):
         floor[quantile] = samples.of(bench.null, lambda window, quantile=quantile: window.setup(quantile))
-    for system in (RING, MMSG, bench.chosen_load, bench.chosen_turns, bench.null):
+    for system in (RING, bench.chosen_load, bench.chosen_turns, bench.null):
         cells = []
         for quantile, floors in floor.items():
             values = samples.of(system, lambda window, quantile=quantile: window.setup(quantile))
@@ -102,22 +143,20 @@ def latencies(bench, samples):
 
 def past(found):
     """What is left past the limit."""
-    rows = []
-    for name, figures in found.items():
-        if not figures:
-            rows.append([name, *["no figure"] * (1 + len(OFFERED))])
-            continue
-        best, of_excess = figures
-        rows.append([name, f"{best:,.0f}", *(past_cell(*of_excess[excess]) for excess in OFFERED)])
-    titles = [f"{excess} × offered: completed; setup p50, p99 s" for excess in OFFERED]
+    excesses = [excess for excess in OFFERED_MORE if any(excess in of_excess for runs in found.values() for _, of_excess in runs)]
+    rows = [[name, cell([best for best, _ in runs], 0), *(past_cell([of_excess[excess] for _, of_excess in runs]) for excess in excesses)]
+            for name, runs in found.items()]
+    titles = [f"{excess} × offered: completed; setup p50, p99 s" for excess in excesses]
     return table(["system", f"best at {SHARE} of a core, calls/s", *titles], rows)
 
 
-def past_cell(share, window):
-    """One excess."""
-    times = ", ".join(f"{window.setup(quantile) / 1e6:.2f}" for quantile in ("p50", "p99"))
-    late = window["lag_us"]["p99"]
-    return f"{share:.2f}; {times}" + (f" (generator late by {late / 1e6:.1f} s)" if late > LATE_US else "")
+def past_cell(runs):
+    """One excess: what was completed, and how long calls took in the median of the runs."""
+    if not runs:
+        return "no figure"
+    times = ", ".join(f"{statistics.median(window.setup(quantile) for _, window in runs) / 1e6:.2f}" for quantile in ("p50", "p99"))
+    late = max(window["lag_us"]["p99"] for _, window in runs)
+    return f"{cell([share for share, _ in runs], 2)}; {times}" + (f" (generator late by {late / 1e6:.1f} s)" if late > LATE_US else "")
 
 
 def memory(found):
@@ -129,34 +168,55 @@ def memory(found):
 
 def shards(samples, said):
     """Two shards under one trunk: shares and cost."""
-    one, two = ([window.cpu() if window and window.clean else None for window in windows] for windows in samples.by_system.values())
-    ratio = cell(paired(two, one), 2)
-    lines = [f"One shard: {cell(one)} µs per call; two: {cell(two)} µs; two to one: {ratio}."]
-    for shards_said in said:
-        calls = [shard["calls"] for shard in shards_said]
-        handed = sum(shard["handed_off"] for shard in shards_said)
-        lines.append(f"Calls by shard: {' / '.join(map(str, calls))}; messages handed off: {handed} of "
-                     f"{sum(shard['received'] for shard in shards_said)}.")
+    one, two = (samples.of(system, figure_of) for system in SHARDS)
+    lines = [f"One shard: {cell(one)} µs per call; two: {cell(two)} µs; two to one: {cell(shards_ratio(samples), 2)}."]
+    for of in said:
+        calls = " / ".join(str(shard["calls"]) for shard in of)
+        lines.append(f"Calls by shard: {calls}; messages handed off: {handed_off(of)} of {sum(shard['received'] for shard in of)}.")
     return "\n".join(lines)
+
+
+def shards_ratio(samples):
+    """Cost per call of two shards to that of one, round by round."""
+    one, two = (samples.of(system, figure_of) for system in SHARDS)
+    return paired(two, one)
+
+
+def uneven(said):
+    """The largest shard's calls, where an even share is 1."""
+    calls = [shard["calls"] for shard in said]
+    return max(calls) * len(calls) / sum(calls)
+
+
+def handed_off(said):
+    """Messages that came to another shard than their call's."""
+    return sum(shard["handed_off"] for shard in said)
 
 
 def held(figures):
     """A million open calls."""
-    if not figures or not figures["with"] or not figures["without"]:
+    if not figures or not any(figures["with"]) or not any(figures["without"]):
         return "No figures."
     faults = "" if figures["clean"] else f" Not clean: {figures['why']}."
     return (f"{figures['held']:,} calls open (set up in {figures['took_s']:.0f} s, {figures['bytes'] / 2**20:,.0f} MiB with what their "
-            f"set-up needed): {figures['with']:.1f} µs per call at 1,000/s on top; without them {figures['without']:.1f}; "
-            f"ratio {figures['with'] / figures['without']:.2f}; {figures['failed']} failed.{faults}")
+            f"set-up needed): {cell(figures['with'])} µs per call at 1,000/s on top; without them {cell(figures['without'])}; "
+            f"ratio of the medians {million_ratio(figures):.2f}; {figures['failed']} failed.{faults}")
+
+
+def million_ratio(figures):
+    """Cost with a million open calls to that without."""
+    with_them, without = (statistics.median(filter(None, figures[name])) for name in ("with", "without"))
+    return with_them / without
 
 
 def targets(bench, results):
     """What is asked for and what came of it; a paired ratio is the median of its rounds."""
     rows = []
 
-    def at_most(text, values, bound, asked=None, digits=2):
-        holds = bool(values) and statistics.median(values) <= bound
-        rows.append([text, asked or f"at most {bound:.2f}", cell(values, digits), verdict(holds)])
+    def at_most(text, values, bound, asked=None, digits=2, told=None):
+        there = [value for value in values if value is not None]
+        holds = bool(there) and statistics.median(there) <= bound
+        rows.append([text, asked or f"at most {bound:.2f}", told(there) if told else cell(there, digits), verdict(holds)])
 
     def at_least(text, values, bound):
         rows.append([text, f"at least {bound:g}", cell(values, 2), verdict(bool(values) and statistics.median(values) >= bound)])
@@ -164,25 +224,40 @@ def targets(bench, results):
     def ratio(text, of, system, base, bound):
         at_most(text, paired(of.of(system, figure_of), of.of(base, figure_of)), bound)
 
-    saturated, waits, rates = (results.get(part) for part in ("costs", "waiting", "rates"))
+    saturated, waits, rates, quiet = (results.get(part) for part in ("costs", "waiting", "rates", "added"))
     if saturated:
-        ratio("CPU per call saturated, to Kamailio with dialogs and call load", saturated, RING, bench.chosen_load, 1 / 3)
-        ratio("CPU per call saturated, round robin, to Kamailio's without dialogs", saturated, TURNS, bench.chosen_turns, 1 / 2)
-        ratio("CPU per call saturated, to the null forwarder", saturated, RING, bench.null, 1.35)
+        alone = saturated[ALONE]
+        ratio("CPU per call saturated, to Kamailio with dialogs and call load", alone, RING, bench.chosen_load, 1 / 3)
+        ratio("CPU per call saturated, round robin, to Kamailio's without dialogs", alone, TURNS, bench.chosen_turns, 1 / 2)
+        ratio("CPU per call saturated, to the null forwarder", alone, RING, bench.null, 1.35)
+        for system in (RING, bench.chosen_load):
+            for mode in (ALONE, JOINED):
+                at_most(f"the generator's CPU per call, to that of {system.name}; generator: {MODES[mode]}",
+                        saturated[mode].of(system, lambda window: window.generator()), 0.5)
     for rate in (1000, 3000) if waits else ():
         for system in (PLAIN, LONG, LONGEST, bench.null):
-            ratio(f"CPU per call at {rate:,}/s, to Kamailio with call load: {system.name}", waits[rate], system, bench.chosen_load, 1 / 3)
-    if waits:
-        at_most("setup p50 at 100/s, above the null forwarder's, µs", above(waits[100], PLAIN, bench.null, "p50"), 50, "below 50", 0)
+            if system.name in waits[rate].by_system:
+                ratio(f"CPU per call at {rate:,}/s, to Kamailio with call load: {system.name}", waits[rate], system, bench.chosen_load,
+                      1 / 3)
+    if quiet:
+        at_most(f"setup p50 at 100/s, above the null forwarder's, µs; {len(quiet.by_system[RING.name])} turns, middle half",
+                above(quiet, RING, bench.null, "p50"), 50, "below 50", 0, told=middle_half)
     if rates:
         at_least("highest clean rate, to Kamailio's with call load",
                  paired(rates.get(RING.name, []), rates.get(bench.chosen_load.name, [])), 3)
-    for name, figures in (results.get("past") or {}).items():
-        for excess in OFFERED if figures and name == RING.name else ():
-            at_least(f"completed when {excess} × what it completes at best is offered, of the best", [figures[1][excess][0]], 0.9)
+    runs = (results.get("past") or {}).get(RING.name, [])
+    for excess in [excess for excess in OFFERED_MORE if runs and excess in runs[0][1]]:
+        at_least(f"completed when {excess} × what it completes at best is offered, of the best", [of[excess][0] for _, of in runs], 0.9)
     for quantile in ("p50", "p99") if results.get("latencies") else ():
         at_most(f"setup {quantile} at half of Kamailio's highest, minus Kamailio's, µs",
                 above(results["latencies"], RING, bench.chosen_load, quantile), 0, "below 0", 0)
+    if results.get("shards"):
+        samples, said = results["shards"]
+        at_most("two shards: CPU per call, to one shard's", shards_ratio(samples), 1.05)
+        at_most("two shards: largest share of the calls, of an even one", [uneven(of) for of in said], 1.05)
+        at_most("two shards: messages handed off", [float(handed_off(of)) for of in said], 0, "0", 0)
+    if results.get("held") and any(results["held"]["with"]) and any(results["held"]["without"]):
+        at_most("a million open calls: CPU per call at 1,000/s on top, to that without", [million_ratio(results["held"])], 1.10)
     return table(["target", "asked", "measured", ""], rows)
 
 
