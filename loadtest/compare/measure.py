@@ -33,8 +33,8 @@ def machine_busy_s():
 class Window:
     """What one run of the generator said, and `foreign`: the cores' share that neither of the two had, in cores."""
 
-    def __init__(self, told, seconds, foreign, status):
-        self.told, self.seconds, self.foreign, self.status = told, seconds, foreign, status
+    def __init__(self, told, foreign, status):
+        self.told, self.foreign, self.status = told, foreign, status
         self.clean = bool(told.get("clean"))
 
     def __getitem__(self, name):
@@ -99,7 +99,7 @@ class Load:
         told = [line for line in self.lines if line["type"] == "summary"]
         if not told:
             raise Failed(f"the generator gave no figures: {self.errors[-300:].strip()}")
-        return Window(told[0], seconds, foreign, status)
+        return Window(told[0], foreign, status)
 
     def _wait(self, deadline):
         while time.monotonic() < deadline:

@@ -28,7 +28,6 @@ import subprocess
 import sys
 import time
 
-import added
 import held
 import overload
 import rates
@@ -101,7 +100,7 @@ def measured(bench, args, parts, end):
     results["pilot"] = bench.pilot()
     part("costs", "CPU per call", lambda: bench.costs(rounds))
     part("waiting", "ways to wait", lambda: waiting.waiting(bench, rounds, args.all))
-    part("added", "added at 100 calls/s", lambda: added.added(bench, rounds))
+    part("added", "added at 100 calls/s", lambda: waiting.added(bench, rounds))
     part("rates", "highest clean rates", lambda: rates.rates(bench, rounds, results.get("costs"), args.all))
     limits = [rate for rate in (results.get("rates") or {}).get(bench.chosen_load.name, []) if rate]
     results["half"] = statistics.median(limits or [2000]) / 2

@@ -2,11 +2,10 @@
 
 import statistics
 
-from added import DIRECT
 from measure import ALONE, JOINED, VARIED
 from overload import LATE_US, OFFERED_MORE, SHARE
 from systems import RING, SHARDS, TURNS
-from waiting import BUSY, LONG, LONGEST, PLAIN, SATURATED
+from waiting import BUSY, DIRECT, LONG, LONGEST, PLAIN, SATURATED
 
 
 def cell(values, digits=1):

@@ -5,7 +5,6 @@ import re
 import tempfile
 import unittest
 
-import added
 import overload
 import rates
 import rows
@@ -23,7 +22,7 @@ def window(cpu, clean=True, foreign=0.0, late_us=10):
     return Window({"clean": clean, "complaints": [] if clean else ["7 calls failed"], "lag_us": {"p99": late_us},
                    "tested_cpu_us_per_call": cpu, "own_cpu_us_per_call": 12.0, "tested_user_us_per_call": 1.0,
                    "tested_system_us_per_call": cpu - 1, "completed_per_s": 1e6 / cpu, "tested_cpu_share": 0.5,
-                   "setup_us": {"p50": cpu * 10, "p99": cpu * 20, "p99_9": cpu * 30}}, 2.0, foreign, 0)
+                   "setup_us": {"p50": cpu * 10, "p99": cpu * 20, "p99_9": cpu * 30}}, foreign, 0)
 
 
 class Figures(unittest.TestCase):
@@ -100,7 +99,7 @@ class Figures(unittest.TestCase):
     def test_what_is_added_at_a_low_rate_is_paired_turn_by_turn(self):
         bench, samples = rows.Bench(None, lambda text: None), rows.Samples()
         for at in range(5):
-            for system, cost in ((added.DIRECT, 5.0), (bench.null, 30.0), (systems.RING, 33.0 + at)):
+            for system, cost in ((waiting.DIRECT, 5.0), (bench.null, 30.0), (systems.RING, 33.0 + at)):
                 samples.add(system, window(cost + 10 * at))
         text = table.added(bench, samples)
         self.assertIn("| siplane | 550 [440-660] | 300 [290-310] | 50 [40-60] | 0 |", text)

@@ -4,11 +4,13 @@ import dataclasses
 
 import measure
 from rows import Samples
-from systems import RING, Siplane
+from systems import RING, Direct, Rig, Siplane
 
 RATES = (1000, 3000, 10_000)  # calls/s
 WINDOW_S = 1
 SATURATED = "saturated"
+LOW_RATE, LOW_S, LOW_TURNS = 100, 0.5, 4  # calls/s, seconds, and turns of a round
+DIRECT = Direct()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,3 +61,24 @@ def windows_of(bench, way):
     with bench.started(way.system, gather_us=0) as running:
         return {rate: measure.saturate(bench.rig, running, WINDOW_S) if rate == SATURATED
                 else measure.offer(bench.rig, running, rate, WINDOW_S, "--gather-us", 0) for rate in way.rates}
+
+
+def added(bench, rounds):
+    """Setup times when there is next to nothing to do, directly and through each system: samples of each turn.
+
+    All run at the same time, and the others are idle while one has its window: so what the machine does in a second, it does to all.
+    """
+    systems = (DIRECT, bench.null, RING)
+    running, samples = {}, Samples()
+    try:
+        for number, system in enumerate(systems, 1):
+            rig = Rig(bench.rig.binaries, number)
+            running[system] = rig, system.start(rig, gather_us=0)
+            measure.ready(*running[system])
+        for at in range(rounds * LOW_TURNS):
+            for system in systems if at % 2 else reversed(systems):
+                samples.add(system, measure.offer(*running[system], LOW_RATE, LOW_S, "--gather-us", 0))
+    finally:
+        for _, one in running.values():
+            one.__exit__()
+    return samples

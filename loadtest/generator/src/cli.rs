@@ -119,7 +119,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PID,…", value_delimiter = ',')]
     pub(crate) pid: Vec<i32>,
     /// And all processes that descend from them
-    #[arg(long, alias = "pgrep-children", requires = "pid")]
+    #[arg(long, requires = "pid")]
     pub(crate) descendants: bool,
     /// Results as lines of JSON on standard output, the summary for people on standard error
     #[arg(long)]

@@ -139,9 +139,7 @@ pub(crate) struct Send {
     iovecs: Vec<libc::iovec>,
     headers: Vec<libc::mmsghdr>,
     controls: Vec<[u64; CONTROL_WORDS]>,
-    /// Messages that the kernel took.
-    pub(crate) sent: u64,
-    /// Messages that it did not take: as good as lost.
+    /// Messages that the kernel did not take: as good as lost.
     pub(crate) failed: u64,
 }
 
@@ -154,7 +152,6 @@ impl Send {
             iovecs: Vec::with_capacity(BATCH * SEGMENTS_MAX),
             headers: vec![libc::mmsghdr { msg_hdr: empty_header(), msg_len: 0 }; BATCH],
             controls: vec![[0; CONTROL_WORDS]; BATCH],
-            sent: 0,
             failed: 0,
         }
     }
@@ -232,8 +229,6 @@ impl Send {
             // the outbox, which `send` borrows throughout; the kernel only reads them.
             let sent =
                 unsafe { libc::sendmmsg(socket, headers.as_mut_ptr(), headers.len() as u32, libc::MSG_DONTWAIT) };
-            let messages =
-                |headers: &[libc::mmsghdr]| headers.iter().map(|header| header.msg_hdr.msg_iovlen as u64).sum::<u64>();
             let refused = sent < 0 && io::Error::last_os_error().kind() == io::ErrorKind::ConnectionRefused;
             if refused && !again {
                 // An ICMP error that an earlier message drew: told once, by the next send.
@@ -242,10 +237,9 @@ impl Send {
             }
             again = false;
             if let Ok(sent) = usize::try_from(sent) {
-                self.sent += messages(&self.headers[at..at + sent]);
                 at += sent.max(1);
             } else {
-                self.failed += messages(&self.headers[at..=at]);
+                self.failed += self.headers[at].msg_hdr.msg_iovlen as u64;
                 at += 1;
             }
         }

@@ -22,7 +22,7 @@ fn pass(segment: bool, join: bool, sizes: &[usize]) -> (Vec<(Address, Vec<u8>)>,
     }
     let mut send = Send::new(segment, false);
     send.send(&sockets[..2], &mut out);
-    assert_eq!((send.sent, send.failed, out.len()), (sizes.len() as u64, 0, 0));
+    assert_eq!((send.failed, out.len()), (0, 0));
     let (mut wait, mut passages) = (Wait::new(&sockets).unwrap(), 0);
     let (mut receive, mut got) = (Receive::new(join), Vec::new());
     while got.len() < sizes.len() {
@@ -104,10 +104,10 @@ fn a_connected_socket_sends_without_names_and_goes_on_after_a_refusal() {
             out.end(0, Address::NONE);
             send.send(core::slice::from_ref(&from), &mut out);
         }
-        (send.sent, send.failed)
+        send.failed
     };
-    assert_eq!(send(to.address), (3, 0));
+    assert_eq!(send(to.address), 0);
     assert_eq!(Receive::new(false).receive(&to), 3);
     // Nobody is there: each datagram is taken, though the error of the one before is told first.
-    assert_eq!(send(closed), (3, 0));
+    assert_eq!(send(closed), 0);
 }
