@@ -90,7 +90,7 @@ sipp: release ## real calls through the release binary, on 127.0.0.0/8, and what
 	loadtest/sipp/run.py --binary $(BINARY) all
 	python3 -m unittest discover -q -s loadtest/compare
 
-# LOAD_ARGS: e.g. `--only costs`, `--rounds 9`, `--write` (the tables into PERF.md); loadtest/compare/run.py --help tells all.
+# LOAD_ARGS: e.g. `--only costs`, `--rounds 9`, `--all`, `--write` (the tables into PERF.md); loadtest/compare/run.py --help tells all.
 load: ## siplane beside Kamailio and a null forwarder, in one run of under 15 minutes; wants the machine for itself
 	cargo build --release --locked --workspace
 	loadtest/compare/run.py --binaries $(dir $(BINARY)) $(LOAD_ARGS)

@@ -8,13 +8,15 @@ DISTURBED = 0.1  # cores that others used: a run with a fault is then tried once
 RATE_MIN = 50  # calls/s below which the search gives up
 FIRST_STEP, STEP = 1.3, 1.05  # the search ends when the bounds are as close as the latter
 ROUNDING = 1.001
+CALLS_MAX = 60_000
 
 
 class Probe:
-    """One system that rates are tried on. Its process serves until a run was not clean: what that left behind is nobody's fault."""
+    """One system that rates are tried on. Its process serves until a run was not clean, which may leave things behind, or so many calls
+    were made that those remembered are more than memory was made ready for."""
 
     def __init__(self, bench, system):
-        self.bench, self.system, self.running = bench, system, None
+        self.bench, self.system, self.running, self.calls = bench, system, None, 0
 
     def __enter__(self):
         return self
@@ -22,7 +24,7 @@ class Probe:
     def __exit__(self, *_):
         if self.running:
             self.running.__exit__()
-        self.running = None
+        self.running, self.calls = None, 0
 
     def is_clean(self, rate):
         """Whether it takes this rate without any fault."""
@@ -31,9 +33,11 @@ class Probe:
         for _ in range(2):
             self.running = self.running or self.bench.started(self.system)
             window = measure.offer(self.bench.rig, self.running, rate, SEARCH_S, *measure.JOINED)
+            self.calls += window["started"]
+            if self.calls > CALLS_MAX or not window.clean:
+                self.__exit__()
             if window.clean:
                 return True
-            self.__exit__()
             self.bench.tell(f"    {self.system.name} at {rate:.0f} calls/s, others {window.foreign:.2f} cores:{self.bench.note(window)}")
             if window.foreign < DISTURBED:
                 break

@@ -4,7 +4,7 @@ import measure
 from measure import ALONE, JOINED, VARIED
 from systems import KAMAILIO_LOAD, KAMAILIO_TURNS, MMSG, NULLS, RING, SHARDS, TURNS, Failed
 
-WARM_S, PILOT_S, SATURATION_S, STEADY_S, LATENCY_S = 0.3, 1, 1.2, 1.2, 1.5
+WARM_S, PILOT_S, SATURATION_S, STEADY_S, LATENCY_S = 0.3, 1, 1, 1.2, 1.5
 
 
 class Samples:
@@ -89,12 +89,12 @@ class Bench:
     def modes(self, system):
         """How the generator sends and receives beside this one; that it sends each datagram by itself is what systems are compared by."""
         if system in (RING, self.null):
-            return ALONE, JOINED, VARIED
+            return ALONE, VARIED, JOINED
         return (ALONE, JOINED) if system is self.chosen_load else (ALONE,)
 
     def costs(self, rounds):
         """CPU per call, saturated, by mode of the generator: a fresh process of each system in each round."""
-        samples = {mode: Samples() for mode in (ALONE, JOINED, VARIED)}
+        samples = {mode: Samples() for mode in (ALONE, VARIED, JOINED)}
         for at in range(rounds):
             for system in self.compared():
                 windows = self.guarded(system, lambda system=system: self.saturated(system)) or {}

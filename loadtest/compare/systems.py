@@ -133,7 +133,7 @@ class Siplane:
     load_options, destinations, says_goodbye, ready_word = (), 2, True, " ready "
     gone_s, keeps_freed = 36, True  # after so long nothing is left of a call's set-up but the call: 64*T1 and some
 
-    def __init__(self, name, engine, algorithm, shards=1, waiting="", ready=400_000):
+    def __init__(self, name, engine, algorithm, shards=1, waiting="", ready=500_000):
         self.name, self.engine, self.algorithm, self.shards, self.waiting = name, engine, algorithm, shards, waiting
         self.ready = ready  # transactions that memory is made ready for at start
 
