@@ -90,7 +90,8 @@ def loss(stand):
     calls, rate = 1000, 50
     lossy = ["-lost", LOST_PERCENT, "-default_behaviors", "all,-abortunexp", "-max_invite_retrans", 7]
     # Callees stay for as long as a BYE may be sent again (the last -d wins), which is longer than anybody waits for them.
-    caller, callees, text = run_calls(stand, "uac.xml", ["uas.xml"] * 3, calls, rate, [*lossy, "-d", 32000], lossy, hold_ms=2000, settle_s=2)
+    caller, callees, text = run_calls(stand, "uac.xml", ["uas.xml"] * 3, calls, rate, [*lossy, "-d", 32000], lossy, hold_ms=2000,
+                                      settle_s=2)
     expect(caller.retransmissions() > 0, f"nothing was sent again, so nothing was lost: {text}")
     if caller.figure("SuccessfulCall(C)") == calls - 1 and not getattr(stand, "unlucky", False):
         stand.unlucky = True
