@@ -42,6 +42,23 @@ const LEGACY: &str = "legacy-";
 const ELSEWHERE: [(i64, &str, &str); 1] =
     [(7, "the hash of a pseudo-variable", "\"hash-header:NAME\", or another hash")];
 
+/// What a config calls `algorithm`.
+#[must_use]
+pub fn algorithm_name(algorithm: Algorithm) -> String {
+    let Algorithm::Hash(input, kind) = algorithm else {
+        let plain = PLAIN.iter().find(|(_, _, known)| *known == algorithm);
+        return plain.map_or_else(String::new, |(name, _, _)| String::from(*name));
+    };
+    let legacy = if kind == HashKind::Legacy { LEGACY } else { "" };
+    match input {
+        HashInput::Header(header) => format!("{legacy}{HASH_HEADER}{header}"),
+        input => {
+            let plain = HASHES.iter().find(|(_, _, known)| *known == input);
+            format!("{legacy}{}", plain.map_or("", |(name, _, _)| name))
+        }
+    }
+}
+
 /// The algorithm that `item` names.
 pub(super) fn read(item: &Item<'_>) -> Option<Algorithm> {
     let number = item.as_integer().or_else(|| item.as_text().and_then(|text| text.parse().ok()));

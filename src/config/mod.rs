@@ -42,11 +42,16 @@ mod tests;
 mod uri;
 
 pub use added::{Added, added};
+pub use algorithm::algorithm_name;
 pub use control::{ControlSettings, HttpSettings, Role, TlsSettings};
 pub use destination::{ATTRS_BYTES_MAX, CALLS_PER_SECOND_MAX, MAXLOAD_MAX, WEIGHT_MAX};
 pub use io::{EngineWish, IoSettings, SteeringWish};
 pub use log::{LogFormat, LogLevel, LogSettings};
+pub use passive::PANIC_RULES;
 pub use problem::{Kind, Problem, Problems};
+pub use process::PROBE_POLICIES;
+pub use report::LOAD_SOURCES;
+pub use set::EXHAUSTED;
 
 use crate::dispatcher::{SetId, SetSpec};
 use crate::proxy::settings::{Rule, Settings, SocketId};

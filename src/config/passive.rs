@@ -3,10 +3,12 @@
 use super::reader::Section;
 use crate::dispatcher::{PanicRule, PassiveSpec};
 
+/// The words for `panic`.
+pub const PANIC_RULES: [(&str, PanicRule); 2] = [("nobody", PanicRule::Nobody), ("everybody", PanicRule::Everybody)];
+
 /// Reads `[set.passive]`; what is not there has its default.
 pub(super) fn read(mut section: Section<'_>) -> PassiveSpec {
     let default = PassiveSpec::default();
-    let rules = [("nobody", PanicRule::Nobody), ("everybody", PanicRule::Everybody)];
     let spec = PassiveSpec {
         timeouts_in_row: section.number("timeouts_in_row", 0..=1_000, default.timeouts_in_row),
         unreachables_in_row: section.number("unreachables_in_row", 0..=1_000, default.unreachables_in_row),
@@ -17,7 +19,7 @@ pub(super) fn read(mut section: Section<'_>) -> PassiveSpec {
         ejection_max: section.seconds("ejection_max_s", 1..=86_400, default.ejection_max),
         out_percent_max: section.number("out_percent_max", 0..=100, default.out_percent_max),
         hold_off_max: section.seconds("hold_off_max_s", 0..=86_400, default.hold_off_max),
-        panic: section.choice("panic", &rules, default.panic),
+        panic: section.choice("panic", &PANIC_RULES, default.panic),
     };
     section.finish();
     spec

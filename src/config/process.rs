@@ -317,17 +317,17 @@ fn interval(item: &Item<'_>) -> Option<Duration> {
     item.number(100..=3_600_000, ", or 0 for no probes").map(Duration::from_millis)
 }
 
+/// The words for `policy`.
+pub const PROBE_POLICIES: [(&str, ProbePolicy); 3] =
+    [("all", ProbePolicy::All), ("flagged", ProbePolicy::Flagged), ("when-inactive", ProbePolicy::WhenInactive)];
+
 /// Kamailio's `ds_probing_mode` by name, or by its number.
 fn policy(item: &Item<'_>) -> Option<ProbePolicy> {
     match item.as_integer() {
         Some(1) => Some(ProbePolicy::All),
         Some(0 | 3) => Some(ProbePolicy::Flagged),
         Some(2) => Some(ProbePolicy::WhenInactive),
-        _ => item.choice(&[
-            ("all", ProbePolicy::All),
-            ("flagged", ProbePolicy::Flagged),
-            ("when-inactive", ProbePolicy::WhenInactive),
-        ]),
+        _ => item.choice(&PROBE_POLICIES),
     }
 }
 

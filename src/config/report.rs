@@ -6,6 +6,10 @@ use super::{ProbePolicy, ProberSettings};
 use crate::dispatcher::{Algorithm, DestinationSpec, LoadFrom, ReportSpec};
 use core::time::Duration;
 
+/// The words for `load_from`.
+pub const LOAD_SOURCES: [(&str, LoadFrom); 3] =
+    [("calls", LoadFrom::Calls), ("reported", LoadFrom::Reported), ("both", LoadFrom::Both)];
+
 /// Reads the keys; `destinations` and `algorithm` are those of the same set.
 pub(super) fn read(
     section: &mut Section<'_>,
@@ -13,12 +17,11 @@ pub(super) fn read(
     destinations: &[DestinationSpec],
     around: &Surroundings<'_>,
 ) -> ReportSpec {
-    let choices = [("calls", LoadFrom::Calls), ("reported", LoadFrom::Reported), ("both", LoadFrom::Both)];
     let default = ReportSpec::default();
     let header_item = section.item("load_header");
     let header = header_item.as_ref().and_then(header_name);
     let from_item = section.item("load_from");
-    let load_from = from_item.as_ref().and_then(|item| item.choice(&choices)).unwrap_or(default.load_from);
+    let load_from = from_item.as_ref().and_then(|item| item.choice(&LOAD_SOURCES)).unwrap_or(default.load_from);
     let max_age = section.seconds("load_max_age_s", 1..=3_600, default.max_age);
     let bounds_item = section.item("reported_maxload");
     let bounds = bounds_item.as_ref().and_then(|item| item.flag()).unwrap_or(default.bounds);

@@ -16,6 +16,10 @@ use std::collections::BTreeSet;
 const FAILOVER_LIMIT_DEFAULT: usize = 4;
 const ANSWER_TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
 
+/// The words for `when_exhausted`.
+pub const EXHAUSTED: [(&str, Exhausted); 2] =
+    [("best-response", Exhausted::BestResponse), ("503", Exhausted::ServiceUnavailable)];
+
 /// What destinations say of overload control.
 const OVERLOAD_BOUNDS: &str = "ocmin, ocmax or ocrate";
 
@@ -327,8 +331,7 @@ fn answer_timeout(section: &mut Section<'_>, timers: &Timers) -> Duration {
 }
 
 fn when_exhausted(section: &mut Section<'_>) -> Exhausted {
-    let choices = [("best-response", Exhausted::BestResponse), ("503", Exhausted::ServiceUnavailable)];
-    section.choice("when_exhausted", &choices, Exhausted::BestResponse)
+    section.choice("when_exhausted", &EXHAUSTED, Exhausted::BestResponse)
 }
 
 impl SetNames {

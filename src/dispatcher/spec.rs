@@ -37,9 +37,15 @@ impl HeaderName {
     }
 }
 
+impl core::fmt::Display for HeaderName {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(&String::from_utf8_lossy(self.as_bytes()))
+    }
+}
+
 impl core::fmt::Debug for HeaderName {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{:?}", String::from_utf8_lossy(self.as_bytes()))
+        write!(f, "{:?}", self.to_string())
     }
 }
 
@@ -329,6 +335,11 @@ impl FailoverCodes {
         Self::place(code).is_some_and(|(word, bit)| self.0[word] >> bit & 1 == 1)
     }
 
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = u16> + '_ {
+        (400..700).filter(|code| self.contains(*code))
+    }
+
     fn place(code: u16) -> Option<(usize, u16)> {
         let offset = code.checked_sub(400).filter(|offset| *offset < 300)?;
         Some((usize::from(offset / 64), offset % 64))
@@ -337,7 +348,7 @@ impl FailoverCodes {
 
 impl core::fmt::Debug for FailoverCodes {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_set().entries((400..700).filter(|code| self.contains(*code))).finish()
+        f.debug_set().entries(self.iter()).finish()
     }
 }
 

@@ -218,7 +218,7 @@ fn an_explained_call_goes_where_it_was_said_and_is_remembered(host: u8, engine: 
         assert_eq!((&told["outcome"], &told["default_set"]), (&json!("dispatched"), &json!(7)));
         assert_eq!(told["rules"][0]["why_not"], json!("its method is none of REGISTER"));
         let set = &told["sets"][0];
-        assert_eq!((&set["algorithm"], &set["turn"]), (&json!("RoundRobin"), &json!(call - 1)), "{told}");
+        assert_eq!((&set["algorithm"], &set["turn"]), (&json!("round-robin"), &json!(call - 1)), "{told}");
         assert_eq!(set["candidates"].as_array().unwrap().len(), 2);
         assert_eq!(load(&world.options(1, Duration::from_millis(30))).unwrap().lost(), 0);
         let decisions = world.ask("dispatcher.decisions", json!([]));

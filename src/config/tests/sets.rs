@@ -265,6 +265,7 @@ fn algorithms_have_names_and_the_numbers_that_kamailio_gives_them() {
             let text = format!("{LISTEN}{SET}algorithm = {value}\n");
             assert_eq!(config(&text).sets[0].algorithm, algorithm, "{value}");
         }
+        assert_eq!(algorithm_name(algorithm), name.to_ascii_lowercase());
     }
 }
 
