@@ -62,7 +62,7 @@ pub use outbox::{Outbox, Transmit};
 pub use owner::{ShardId, owner_of};
 pub use rules::{DEFAULT_SET, Mismatch};
 pub use settings::*;
-pub use stats::{Defects, Stats};
+pub use stats::{Defects, StatelessReplies, Stats};
 pub use view::*;
 
 use crate::dispatcher::{LoadToken, Random, StateIndex};
@@ -128,6 +128,7 @@ pub struct Proxy {
     decisions: Decisions,
     stats: Stats,
     defects: Defects,
+    stateless_replies: StatelessReplies,
 }
 
 impl Proxy {
@@ -163,6 +164,7 @@ impl Proxy {
             decisions: Decisions::new(settings.decisions_every),
             stats: Stats::default(),
             defects: Defects::default(),
+            stateless_replies: StatelessReplies::default(),
             settings,
         }
     }
@@ -211,6 +213,12 @@ impl Proxy {
     #[must_use]
     pub const fn defects(&self) -> &Defects {
         &self.defects
+    }
+
+    /// How many requests were answered without a transaction so far, by code.
+    #[must_use]
+    pub const fn stateless_replies(&self) -> &StatelessReplies {
+        &self.stateless_replies
     }
 
     /// Server transactions, finished ones that still absorb retransmissions included.

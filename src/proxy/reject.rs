@@ -91,6 +91,7 @@ impl Proxy {
             return;
         }
         self.stats.stateless_replies += 1;
+        self.stateless_replies.note(status.code());
         let from_tag = message.from().map(|from| message.text(from.tag)).unwrap_or_default();
         let to_tag = self.own_tag(message.call_id(), from_tag);
         server_line(&self.settings.server, &mut self.scratch);

@@ -98,3 +98,63 @@ impl Default for Defects {
         Self([0; Defect::COUNT])
     }
 }
+
+/// How many requests were answered without a transaction, by the code of the answer: these codes by themselves, all others of their
+/// class together, as Kamailio's sl module counts them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct StatelessReplies(pub [u64; StatelessReplies::COUNT]);
+
+impl StatelessReplies {
+    /// How many counters there are.
+    pub const COUNT: usize = 19;
+    /// What each counts, in Kamailio's order: a code, the rest of a class, or the rest of all.
+    pub const LABELS: [&str; Self::COUNT] = [
+        "200", "202", "2xx", "300", "301", "302", "3xx", "400", "401", "403", "404", "407", "408", "483", "4xx", "500",
+        "5xx", "6xx", "xxx",
+    ];
+
+    /// One more with this code.
+    pub(super) fn note(&mut self, code: u16) {
+        let place = match code {
+            200 => 0,
+            202 => 1,
+            200..300 => 2,
+            300 => 3,
+            301 => 4,
+            302 => 5,
+            300..400 => 6,
+            400 => 7,
+            401 => 8,
+            403 => 9,
+            404 => 10,
+            407 => 11,
+            408 => 12,
+            483 => 13,
+            400..500 => 14,
+            500 => 15,
+            500..600 => 16,
+            600..700 => 17,
+            _ => 18,
+        };
+        self.0[place] += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stateless_reply_is_counted_under_its_code_or_else_under_its_class() {
+        for (code, label) in (0..700).map(|code: u16| {
+            let (own, class) = (code.to_string(), format!("{}xx", code / 100));
+            let known = |label: &String| StatelessReplies::LABELS.contains(&label.as_str());
+            (code, [own, class].into_iter().find(known).unwrap_or_else(|| String::from("xxx")))
+        }) {
+            let mut replies = StatelessReplies::default();
+            replies.note(code);
+            let counted = StatelessReplies::LABELS.into_iter().zip(replies.0).filter(|(_, count)| *count > 0);
+            assert_eq!(counted.collect::<Vec<_>>(), [(label.as_str(), 1)], "{code}");
+        }
+    }
+}

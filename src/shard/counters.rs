@@ -4,7 +4,8 @@
 //! neighbouring moments; none ever runs backwards.
 
 use super::audit::TokenCount;
-use crate::proxy::{Defects, Proxy, Stats};
+use super::turn_times::{self, TurnTimes};
+use crate::proxy::{Defects, Proxy, StatelessReplies, Stats};
 use crate::sip::Defect;
 use crate::stats::counters;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -97,14 +98,18 @@ pub struct Snapshot {
     pub io: IoStats,
     /// What is held now.
     pub levels: Levels,
+    /// How long turns took.
+    pub turns: TurnTimes,
     /// The call path.
     pub proxy: Stats,
     /// What was wrong with messages.
     pub defects: Defects,
+    /// Requests answered without a transaction, by code.
+    pub stateless_replies: StatelessReplies,
 }
 
 impl Snapshot {
-    pub(super) fn of(io: &IoStats, proxy: &Proxy) -> Self {
+    pub(super) fn of(io: &IoStats, turns: TurnTimes, proxy: &Proxy) -> Self {
         let levels = Levels {
             transactions: proxy.transactions() as u64,
             pending_transactions: proxy.pending_transactions() as u64,
@@ -113,7 +118,14 @@ impl Snapshot {
             drift: 0,
             stored_bytes: proxy.stored_bytes() as u64,
         };
-        Self { io: *io, levels, proxy: *proxy.stats(), defects: *proxy.defects() }
+        Self {
+            io: *io,
+            levels,
+            turns,
+            proxy: *proxy.stats(),
+            defects: *proxy.defects(),
+            stateless_replies: *proxy.stateless_replies(),
+        }
     }
 
     /// All counters by name; those of defects by the label of each.
@@ -130,8 +142,10 @@ impl Snapshot {
         Self {
             io: self.io.plus(&other.io),
             levels: Levels::from_array(sums(self.levels.as_array(), other.levels.as_array())),
+            turns: TurnTimes::from_array(sums(self.turns.as_array(), other.turns.as_array())),
             proxy: Stats::from_array(sums(self.proxy.as_array(), other.proxy.as_array())),
             defects: Defects(sums(self.defects.0, other.defects.0)),
+            stateless_replies: StatelessReplies(sums(self.stateless_replies.0, other.stateless_replies.0)),
         }
     }
 }
@@ -145,14 +159,24 @@ fn sums<const N: usize>(a: [u64; N], b: [u64; N]) -> [u64; N] {
 pub struct ShardCounters {
     io: CachePadded<[AtomicU64; IoStats::COUNT]>,
     levels: CachePadded<[AtomicU64; Levels::COUNT]>,
+    turns: CachePadded<[AtomicU64; turn_times::COUNT]>,
     proxy: CachePadded<[AtomicU64; Stats::COUNT]>,
     defects: CachePadded<[AtomicU64; Defect::COUNT]>,
+    stateless_replies: CachePadded<[AtomicU64; StatelessReplies::COUNT]>,
     tokens: CachePadded<TokenCount>,
 }
 
 impl Default for ShardCounters {
     fn default() -> Self {
-        Self { io: zeros(), levels: zeros(), proxy: zeros(), defects: zeros(), tokens: CachePadded::default() }
+        Self {
+            io: zeros(),
+            levels: zeros(),
+            turns: zeros(),
+            proxy: zeros(),
+            defects: zeros(),
+            stateless_replies: zeros(),
+            tokens: CachePadded::default(),
+        }
     }
 }
 
@@ -163,8 +187,10 @@ impl ShardCounters {
         Snapshot {
             io: IoStats::from_array(values(&self.io)),
             levels: Levels::from_array(values(&self.levels)),
+            turns: TurnTimes::from_array(values(&self.turns)),
             proxy: Stats::from_array(values(&self.proxy)),
             defects: Defects(values(&self.defects)),
+            stateless_replies: StatelessReplies(values(&self.stateless_replies)),
         }
     }
 
@@ -189,8 +215,10 @@ impl ShardCounters {
     pub(super) fn store(&self, snapshot: &Snapshot) {
         publish(&self.io, snapshot.io.as_array());
         publish(&self.levels, snapshot.levels.as_array());
+        publish(&self.turns, snapshot.turns.as_array());
         publish(&self.proxy, snapshot.proxy.as_array());
         publish(&self.defects, snapshot.defects.0);
+        publish(&self.stateless_replies, snapshot.stateless_replies.0);
     }
 }
 
@@ -215,8 +243,10 @@ mod tests {
         let one = Snapshot {
             io: IoStats::from_array(core::array::from_fn(|at| at as u64 + 1)),
             levels: Levels::from_array(core::array::from_fn(|at| at as u64 + 100)),
+            turns: TurnTimes::from_array(core::array::from_fn(|at| at as u64 + 200)),
             proxy: Stats::from_array(core::array::from_fn(|at| at as u64 + 1000)),
             defects: Defects(core::array::from_fn(|at| at as u64 + 10_000)),
+            stateless_replies: StatelessReplies(core::array::from_fn(|at| at as u64 + 20_000)),
         };
         let (a, b) = (ShardCounters::default(), ShardCounters::default());
         a.store(&one);

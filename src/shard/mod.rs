@@ -13,7 +13,8 @@
 //! - `trial`: what the kernel would allow, found out without a start; `interfaces`: which addresses this machine has;
 //! - `handoff`, `bell`: mailboxes from shard to shard; `probe`: the one to the prober;
 //! - `inquiry`: questions from beside the shards; `trace`: messages of single calls, shown on demand;
-//! - `clock`: time and seeds; `counters`: what a shard publishes; `audit`: whether load and tokens agree.
+//! - `clock`: time and seeds; `counters`: what a shard publishes; `turn_times`: how long turns take; `audit`: whether load and
+//!   tokens agree.
 //!
 //! What shards share is a short list: the published policy, the destinations' states in it, the mailboxes, the lifecycle, and the
 //! published counters. Per message there is no lock and, in the steady state, no allocation; per turn there is one clock read.
@@ -51,6 +52,7 @@ mod thread;
 mod trace;
 mod trial;
 mod turn;
+mod turn_times;
 mod work;
 
 pub use audit::{Audit, Drift};
@@ -66,6 +68,7 @@ pub use start::{EngineChoice, EngineKind, ShardHandle, ShardsInput, ShardsPlan, 
 pub use steering::{Steering, SteeringWish, steer};
 pub use trace::{Beginning, Trace, TraceLine, TraceLines, TraceOf, Tracer};
 pub use trial::{DESCRIPTORS_PER_SHARD, LOCKED_BYTES_MIN, LOCKED_BYTES_PER_SHARD, STEERING_BYTES, Trial, try_out};
+pub use turn_times::{TURN_BOUNDS_US, TurnTimes};
 
 #[cfg(test)]
 mod tests;

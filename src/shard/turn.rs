@@ -15,6 +15,7 @@ use super::lifecycle::{Lifecycle, Phase};
 use super::overload::Overload;
 use super::pace::{Pace, Waiting};
 use super::probe::ProbeSink;
+use super::turn_times::Timing;
 use super::work::{Turn, Work};
 use crate::limits;
 use crate::proxy::{Policy, Proxy, ShardId};
@@ -46,6 +47,7 @@ pub(super) struct Shard<E> {
     inquiries: Inquiries,
     lifecycle: Arc<Lifecycle>,
     counters: Arc<ShardCounters>,
+    timing: Timing,
     published_at: Instant,
     /// When the last turn began.
     now: Instant,
@@ -72,6 +74,7 @@ impl<E: Engine> Shard<E> {
             inquiries: shared.inquiries,
             lifecycle: shared.lifecycle,
             counters,
+            timing: Timing::default(),
             published_at: now,
             now,
         }
@@ -92,11 +95,12 @@ impl<E: Engine> Shard<E> {
     /// One turn; `false` when it was the last.
     pub(super) fn turn(&mut self) -> bool {
         self.wait();
-        self.now = clock::now();
+        let before = core::mem::replace(&mut self.now, clock::now());
         self.counters.tokens().begin();
         let policy = self.policy.load();
         let turn = Turn { now: self.now, policy: &policy };
         self.flow.work.io.turns += 1;
+        self.timing.begin(self.flow.work.io.turns, before, self.now);
         let flow = &mut self.flow;
         flow.hear(turn);
         flow.receive(turn);
@@ -167,7 +171,7 @@ impl<E: Engine> Shard<E> {
     /// Until the next timer, measured from the last turn's time: late by no more than that turn took.
     fn timeout(&self) -> Duration {
         let has_work = !self.flow.work.outbox.is_empty() || !self.inbox().is_empty() || self.is_asked();
-        if has_work || self.flow.engine.has_failed() {
+        if has_work || self.timing.is_timed() || self.flow.engine.has_failed() {
             return Duration::ZERO;
         }
         let until_timer = self.flow.work.proxy.poll_timeout().map(|deadline| deadline.saturating_since(self.now));
@@ -177,7 +181,7 @@ impl<E: Engine> Shard<E> {
     fn publish(&mut self) {
         self.published_at = self.now;
         let io = self.io();
-        self.counters.store(&Snapshot::of(&io, &self.flow.work.proxy));
+        self.counters.store(&Snapshot::of(&io, self.timing.times, &self.flow.work.proxy));
     }
 
     fn is_over(&mut self) -> bool {

@@ -83,6 +83,20 @@ fn the_page_tells_of_calls_and_every_metric_is_documented() {
     assert!(sum(&series, "siplane_thread_cpu_seconds_total", "shard") > 0.0);
     assert_eq!(sum(&series, "siplane_io_info", "engine=\""), 1.0);
     assert!((0..2).all(|shard| sum(&series, "siplane_receive_buffer_bytes", &format!("\"{shard}\"")) > 100_000.0));
+    for shard in ["0", "1"] {
+        let of = |name: &str| series[format!("{name}{{shard=\"{shard}\"}}").as_str()];
+        let (turns, timed) = (of("siplane_io_turns_total"), of("siplane_turn_seconds_count"));
+        // Timed is one in 64, as soon as the next has begun.
+        assert_eq!(timed, ((turns - 1.0) / 64.0).floor(), "{turns} turns");
+        let bucket =
+            |le: &str| series[format!("siplane_turn_seconds_bucket{{le=\"{le}\",shard=\"{shard}\"}}").as_str()];
+        assert_eq!(bucket("+Inf"), timed);
+        assert!(bucket("1e-06") <= bucket("0.032768"), "{page}");
+        // Behind a turn the shard waits, for up to a second: that is no part of it.
+        let seconds = of("siplane_turn_seconds_sum");
+        assert!(timed == 0.0 || (seconds > 0.0 && seconds < timed), "{timed} turns took {seconds} s");
+    }
+    assert!(sum(&series, "siplane_turn_seconds_count", "") > 0.0, "{page}");
     every_family_is_explained(&page);
     assert_eq!(siplane.terminate().code(), Some(0));
 }

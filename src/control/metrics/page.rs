@@ -1,7 +1,9 @@
 //! Families of metrics, written one after the other.
 
 use core::fmt::{Error, Write as _};
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, LabelSetEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeCounterValue, EncodeLabelSet, LabelSetEncoder, MetricEncoder, NoLabelSet,
+};
 use prometheus_client::metrics::MetricType;
 
 /// The labels of one series.
@@ -52,26 +54,14 @@ impl<'a> Page<'a> {
     }
 
     /// What only grows; `name` without `_total`.
-    pub(super) fn counters(
+    pub(super) fn counters<V: EncodeCounterValue>(
         &mut self,
         name: &str,
         help: &str,
-        rows: impl IntoIterator<Item = (Labels, u64)>,
+        rows: impl IntoIterator<Item = (Labels, V)>,
     ) -> Result<(), Error> {
         self.family(name, help, MetricType::Counter, rows, |metric, value| {
-            metric.encode_counter::<NoLabelSet, u64, u64>(&value, None)
-        })
-    }
-
-    /// The same of what has a fraction.
-    pub(super) fn float_counters(
-        &mut self,
-        name: &str,
-        help: &str,
-        rows: impl IntoIterator<Item = (Labels, f64)>,
-    ) -> Result<(), Error> {
-        self.family(name, help, MetricType::Counter, rows, |metric, value| {
-            metric.encode_counter::<NoLabelSet, f64, u64>(&value, None)
+            metric.encode_counter::<NoLabelSet, V, u64>(&value, None)
         })
     }
 

@@ -34,7 +34,7 @@ pub(super) fn write(page: &mut Page<'_>, control: &Control) -> Result<(), Error>
         resident_bytes().map(|bytes| (Labels::none(), bytes)),
     )?;
     let threads = threads().into_iter().map(|(name, seconds)| (Labels::none().with("thread", name), seconds));
-    page.float_counters(
+    page.counters(
         "thread_cpu_seconds",
         "Processor time of each thread, user and system; by turns of a shard it is the time of a turn.",
         threads,

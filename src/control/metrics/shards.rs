@@ -1,10 +1,10 @@
 //! The shards: what each has counted and holds, and whether load has drifted.
 
-use super::page::{Labels, Page};
+use super::page::{Histogram, Labels, Page};
 use super::process::one;
 use crate::control::Control;
 use crate::proxy::Stats;
-use crate::shard::{IoStats, Levels, Snapshot, Steering};
+use crate::shard::{IoStats, Levels, Snapshot, Steering, TURN_BOUNDS_US, TurnTimes};
 use crate::sip::Defect;
 use core::fmt::Error;
 
@@ -29,6 +29,7 @@ pub(super) fn write(page: &mut Page<'_>, control: &Control) -> Result<(), Error>
         let rows = rows.map(|(shard, snapshot)| (labels(shard), snapshot.levels.as_array()[at] as f64));
         page.gauges(&format!("held_{name}"), help, rows)?;
     }
+    turn_times(page, &shards)?;
     granted(page, control)?;
     let defects = shards.iter().enumerate().flat_map(|(shard, snapshot)| {
         let counts = Defect::ALL.into_iter().zip(snapshot.defects.0);
@@ -45,6 +46,16 @@ pub(super) fn write(page: &mut Page<'_>, control: &Control) -> Result<(), Error>
         "Call load that no call accounts for, by the last audit: 0, or there is a bug.",
         one(drift),
     )
+}
+
+fn turn_times(page: &mut Page<'_>, shards: &[Snapshot]) -> Result<(), Error> {
+    let histogram = |times: &TurnTimes| {
+        let bounds = TURN_BOUNDS_US.into_iter().map(|micros| micros as f64 / 1e6).chain([f64::INFINITY]);
+        Histogram { sum: times.sum_ns as f64 / 1e9, buckets: bounds.zip(times.counts).collect() }
+    };
+    let rows = shards.iter().enumerate();
+    let rows = rows.map(|(shard, snapshot)| (Labels::none().with("shard", shard), histogram(&snapshot.turns)));
+    page.histograms("turn_seconds", "How long a turn of the loop takes, of one turn in 64.", rows)
 }
 
 /// How the shards reach the kernel, and what it gave them.
