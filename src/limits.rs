@@ -227,7 +227,7 @@ pub const CONTROL_REST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests by datagram or FIFO that are at work at once, for each door; beyond it they wait in the socket or the FIFO.
 pub const CONTROL_REQUESTS_MAX: usize = 64;
 
-/// How long the client of a FIFO may take to read its reply; beyond it the reply is dropped, and the log says so.
+/// How long a client may take to read its reply; beyond it the reply is dropped, and the connection ends, or the log says so.
 pub const CONTROL_REPLY_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// From one look at the config files, and at tables that are no longer in force, to the next.

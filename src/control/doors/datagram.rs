@@ -12,7 +12,10 @@ use tokio::sync::Semaphore;
 
 /// The socket, open.
 #[derive(Debug)]
-pub(super) struct Door(UnixDatagram);
+pub(super) struct Door {
+    socket: UnixDatagram,
+    _place: path::Place,
+}
 
 impl Door {
     /// Opens the socket at `path`, in the place of one that nobody listens on any more, for its owner and group alone.
@@ -21,15 +24,15 @@ impl Door {
         let open = || {
             path::remove_stale(path, connected)?;
             let socket = UnixDatagram::bind(path)?;
-            path::open_to_group(path)?;
-            Ok(socket)
+            Ok(Self { socket, _place: path::Place::take(path)? })
         };
-        open().map(Self).map_err(path::named(path))
+        open().map_err(path::named(path))
     }
 
     /// Answers every datagram whose sender has an address.
     pub(super) async fn serve(self, control: Arc<Control>) {
-        let socket = Arc::new(self.0);
+        let Self { socket, _place } = self;
+        let socket = Arc::new(socket);
         let places = Arc::new(Semaphore::new(limits::CONTROL_REQUESTS_MAX));
         let mut bytes = vec![0; limits::CONTROL_REQUEST_BYTES_MAX];
         loop {

@@ -30,19 +30,20 @@ const READER_INTERVAL: Duration = Duration::from_millis(10);
 pub(super) struct Door {
     requests: pipe::Receiver,
     replies: Arc<Path>,
+    _place: path::Place,
 }
 
 impl Door {
-    /// Makes the FIFO at `path` unless there is one, for its owner and group alone. Replies go into FIFOs in `replies`.
+    /// Makes the FIFO at `path` unless there is one that nobody reads, for its owner and group alone. Replies go into FIFOs in `replies`.
     pub(super) fn open(path: &Path, replies: &Path) -> io::Result<Self> {
         let open = || {
             make(path)?;
-            path::open_to_group(path)?;
+            let place = path::Place::take(path)?;
             // Also for writing: so it has no end when a client closes it.
-            pipe::OpenOptions::new().read_write(true).open_receiver(path)
+            let requests = pipe::OpenOptions::new().read_write(true).open_receiver(path)?;
+            Ok(Self { requests, replies: Arc::from(replies), _place: place })
         };
-        let requests = open().map_err(path::named(path))?;
-        Ok(Self { requests, replies: Arc::from(replies) })
+        open().map_err(path::named(path))
     }
 
     /// Answers every request.
@@ -73,10 +74,13 @@ impl Door {
     }
 }
 
-/// A FIFO at `path`, made unless it is there.
+/// A FIFO at `path`, made unless it is there and nobody reads it.
 fn make(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
-        Ok(found) if found.file_type().is_fifo() => Ok(()),
+        Ok(found) if found.file_type().is_fifo() => match open_to_write(path) {
+            Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process reads there")),
+            Err(_) => Ok(()),
+        },
         Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is something that is no FIFO")),
         Err(_) => make_fifo(path),
     }
@@ -145,11 +149,15 @@ fn place_of(replies: &Path, name: &str) -> Option<PathBuf> {
     is_name.then(|| replies.join(name))
 }
 
+/// Opens what is at `path`, which is no link: ENXIO for a FIFO that nobody reads.
+fn open_to_write(path: &Path) -> io::Result<fs::File> {
+    OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(path)
+}
+
 /// Opens what the client has made, as soon as it reads, and writes to it.
 async fn send(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let file = loop {
-        let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
-        match OpenOptions::new().write(true).custom_flags(flags).open(path) {
+        match open_to_write(path) {
             // A FIFO that nobody reads yet: kamctl begins to read when it has written.
             Err(error) if error.raw_os_error() == Some(libc::ENXIO) => sleep(READER_INTERVAL).await,
             opened => break opened?,

@@ -10,10 +10,14 @@ use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 /// The socket, open.
 #[derive(Debug)]
-pub(super) struct Door(UnixListener);
+pub(super) struct Door {
+    listener: UnixListener,
+    _place: path::Place,
+}
 
 impl Door {
     /// Opens the socket at `path`, in the place of one that nobody listens on any more, for its owner and group alone.
@@ -22,10 +26,9 @@ impl Door {
         let open = || {
             path::remove_stale(path, connected)?;
             let listener = UnixListener::bind(path)?;
-            path::open_to_group(path)?;
-            Ok(listener)
+            Ok(Self { listener, _place: path::Place::take(path)? })
         };
-        open().map(Self).map_err(path::named(path))
+        open().map_err(path::named(path))
     }
 
     /// Serves everybody who connects.
@@ -33,7 +36,7 @@ impl Door {
         let places = Arc::new(Semaphore::new(limits::CONTROL_CONNECTIONS_MAX));
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-            match self.0.accept().await {
+            match self.listener.accept().await {
                 Ok((stream, _)) => {
                     let control = Arc::clone(&control);
                     tokio::spawn(async move {
@@ -66,22 +69,22 @@ async fn converse(stream: UnixStream, control: &Arc<Control>) -> io::Result<()> 
         return binrpc::converse(reader, writer, control).await;
     }
     let mut line = Vec::new();
-    loop {
+    // Who asks nothing may stay; who has begun to must come to an end, and take what is answered.
+    while !reader.fill_buf().await?.is_empty() {
         line.clear();
-        let bound = limits::CONTROL_REQUEST_BYTES_MAX as u64;
-        if (&mut reader).take(bound).read_until(b'\n', &mut line).await? == 0 {
-            return Ok(());
-        }
+        let mut bounded = (&mut reader).take(limits::CONTROL_REQUEST_BYTES_MAX as u64);
+        timeout(limits::CONTROL_REST_TIMEOUT, bounded.read_until(b'\n', &mut line)).await??;
         if let Some(wish) = follow::asked(&line) {
             return wish.serve(control, &mut reader, &mut writer).await;
         }
         if let Some(answer) = json::answer(control, Role::Operate, &line).await {
             let mut text = answer.to_string();
             text.push('\n');
-            writer.write_all(text.as_bytes()).await?;
+            timeout(limits::CONTROL_REPLY_TIMEOUT, writer.write_all(text.as_bytes())).await??;
         }
         if !line.ends_with(b"\n") {
-            return Ok(());
+            break;
         }
     }
+    Ok(())
 }

@@ -34,7 +34,8 @@ pub(super) async fn converse(
         match codec::head(&bytes) {
             Ok(Some(head)) if bytes.len() >= head.bytes + head.body_bytes => {
                 let rest = bytes.split_off(head.bytes + head.body_bytes);
-                writer.write_all(&answer(control, head, &bytes[head.bytes..]).await).await?;
+                let answer = answer(control, head, &bytes[head.bytes..]).await;
+                timeout(limits::CONTROL_REPLY_TIMEOUT, writer.write_all(&answer)).await??;
                 bytes = rest;
             }
             Ok(_) if bytes.is_empty() => {
@@ -65,8 +66,9 @@ async fn answer(control: &Arc<Control>, head: Head, body: &[u8]) -> Vec<u8> {
     let Some(Value::Text(name)) = records.next() else {
         return fault(head.cookie, 400, "bad request method: record doesn't match type");
     };
-    let fits = |value: &Value| shape::body(value).len() <= limits::BINRPC_REPLY_BYTES_MAX;
-    match fitting::call(control, Role::Operate, &name, Given::List(records.collect()), fits).await {
+    let (given, most) = (Given::List(records.collect()), limits::BINRPC_REPLY_BYTES_MAX);
+    let fits = |value: &Value| shape::body(value).len() <= most;
+    match fitting::call(control, Role::Operate, &name, given, most, fits).await {
         Ok(value) => codec::packet(PacketKind::Reply, head.cookie, &shape::body(&value)),
         Err(Fault { blame: Blame::NoSuchMethod, .. }) => fault(head.cookie, 500, &format!("command {name} not found")),
         Err(other) => fault(head.cookie, other.kamailio_code(), other.kamailio),
