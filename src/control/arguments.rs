@@ -77,6 +77,17 @@ impl Given {
     pub const fn none() -> Self {
         Self::List(Vec::new())
     }
+
+    /// What the member `params` of a JSON-RPC request says; none where it is neither an array nor an object.
+    #[must_use]
+    pub fn from_params(params: Option<serde_json::Value>) -> Option<Self> {
+        match params.map(Value::from_json) {
+            None => Some(Self::none()),
+            Some(Value::Array(values)) => Some(Self::List(values)),
+            Some(Value::Struct(members)) => Some(Self::Named(members)),
+            Some(_) => None,
+        }
+    }
 }
 
 /// The parameters of one call in the order of the method's, each of its kind.

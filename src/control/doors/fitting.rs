@@ -17,14 +17,17 @@ const SHORT_FORMS: [(&str, &str); 1] = [("dispatcher.list", "short")];
 
 const HINT: &str = "too long for this client; `siplane ctl` and JSON-RPC on the control socket show all of it";
 
-/// Calls the method `name` for an answer that `fits`.
+/// Calls the method `name` for an answer that `fits`, which none does with more than `bytes_max` bytes of names and texts.
 pub(super) async fn call(
     control: &Arc<Control>,
     role: Role,
     name: &str,
     given: Given,
+    bytes_max: usize,
     fits: impl Fn(&Value) -> bool,
 ) -> Answer {
+    // To write an answer takes longer than to add its texts up.
+    let fits = |value: &Value| text_bytes(value) <= bytes_max && fits(value);
     let short = SHORT_FORMS.iter().find(|(long, _)| *long == name && given == Given::none());
     let mut value = rpc::call(control, role, name, given).await?;
     if fits(&value) {
@@ -39,10 +42,14 @@ pub(super) async fn call(
 /// `value` with lists as long as fit; none when it does not even fit without their elements.
 fn shortened(value: &Value, fits: impl Fn(&Value) -> bool) -> Option<Value> {
     let with_hint = |count| hinted(cut(value, count), value);
-    // The number of elements below which it fits: halved between 0, which must fit, and the longest list there is.
-    let (mut fitting, mut beyond) = (0, longest(value) + 1);
     if !fits(&with_hint(0)) {
         return None;
+    }
+    // The number of elements from which on it does not fit: doubled, and then halved down to the last one that does. So what is far too
+    // long is never written.
+    let (mut fitting, mut beyond) = (0, 1);
+    while beyond <= longest(value) && fits(&with_hint(beyond)) {
+        (fitting, beyond) = (beyond, beyond * 2);
     }
     while beyond - fitting > 1 {
         let middle = fitting.midpoint(beyond);
@@ -53,6 +60,15 @@ fn shortened(value: &Value, fits: impl Fn(&Value) -> bool) -> Option<Value> {
         }
     }
     Some(with_hint(fitting))
+}
+
+fn text_bytes(value: &Value) -> usize {
+    match value {
+        Value::Text(text) => text.len(),
+        Value::Array(values) => values.iter().map(text_bytes).sum(),
+        Value::Struct(members) => members.iter().map(|(name, value)| name.len() + text_bytes(value)).sum(),
+        _ => 0,
+    }
 }
 
 fn longest(value: &Value) -> usize {

@@ -32,12 +32,7 @@ pub(super) fn asked(line: &[u8]) -> Option<Wish> {
     if text("jsonrpc") != Some("2.0") || text("method") != Some(FOLLOW.name) {
         return None;
     }
-    let given = match members.remove("params").map(Value::from_json) {
-        None => Given::none(),
-        Some(Value::Array(values)) => Given::List(values),
-        Some(Value::Struct(members)) => Given::Named(members),
-        Some(_) => return None,
-    };
+    let given = Given::from_params(members.remove("params"))?;
     let arguments = Arguments::bind(FOLLOW.params, given).ok()?;
     let after = arguments.int(0).map(u64::try_from).transpose().ok()?;
     // A notification has no answer, and neither could what it asks for be told apart from it.

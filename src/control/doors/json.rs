@@ -1,7 +1,7 @@
 //! JSON-RPC 2.0 by the book: requests, notifications, batches, the standard codes.
 
 use crate::control::rpc::{self, Role};
-use crate::control::{Answer, Control, Given, Value};
+use crate::control::{Answer, Control, Given};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
@@ -41,12 +41,7 @@ fn read(request: Json) -> Option<Call> {
     let id = members.remove("id");
     let is_id = matches!(id, None | Some(Json::Null | Json::String(_) | Json::Number(_)));
     let Some(Json::String(name)) = members.remove("method").filter(|_| is_version_2 && is_id) else { return None };
-    let given = match members.remove("params").map(Value::from_json) {
-        None => Given::none(),
-        Some(Value::Array(values)) => Given::List(values),
-        Some(Value::Struct(members)) => Given::Named(members),
-        Some(_) => return None,
-    };
+    let given = Given::from_params(members.remove("params"))?;
     Some(Call { name, given, id })
 }
 

@@ -48,16 +48,12 @@ async fn batch(control: &Arc<Control>, role: Role, requests: Vec<Json>, bytes_ma
 async fn one(control: &Arc<Control>, role: Role, request: Json, bytes_max: usize) -> Json {
     let Json::Object(mut members) = request else { return invalid(Some(Json::Null)) };
     let id = members.remove("id");
-    let given = match members.remove("params").map(Value::from_json) {
-        None | Some(Value::Null) => Given::none(),
-        Some(Value::Array(values)) => Given::List(values),
-        Some(Value::Struct(members)) => Given::Named(members),
-        Some(_) => return invalid(id),
-    };
+    let params = members.remove("params").filter(|params| !params.is_null());
+    let Some(given) = Given::from_params(params) else { return invalid(id) };
     let is_version_2 = members.get("jsonrpc").and_then(Json::as_str) == Some("2.0");
     let Some(Json::String(name)) = members.remove("method").filter(|_| is_version_2) else { return invalid(id) };
     let fits = |value: &Value| bytes_max == usize::MAX || success(value, id.clone()).to_string().len() <= bytes_max;
-    match fitting::call(control, role, &name, given, fits).await {
+    match fitting::call(control, role, &name, given, bytes_max, fits).await {
         Ok(value) => success(&value, id),
         Err(fault) => failure(fault.kamailio_code(), fault.kamailio, &fault.detail, id),
     }
