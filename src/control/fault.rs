@@ -86,8 +86,10 @@ impl Fault {
     }
 }
 
-/// What Kamailio gives another code than 500.
-const OTHER_CODES: [(&str, i64); 3] = [
+/// What has another code than Kamailio's 500.
+const OTHER_CODES: [(&str, i64); 4] = [
+    // It has no roles: the code is HTTP's.
+    ("Permission Denied", 403),
     ("Destination Group Not Found", 404),
     ("Please provide which stats to retrieve", 400),
     ("non-existent counter", 400),

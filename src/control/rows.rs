@@ -3,7 +3,7 @@
 use super::{Control, Value};
 use crate::dispatcher::{DestinationId, StateIndex};
 use crate::proxy::{DialogStage, DialogView, EndsView, InviteView, PartyView, Proxy, SocketId};
-use crate::sip::{NameAddr, Span, fields, header_is, scan};
+use crate::sip::{NameAddr, Span, fields, find_call_id, header_is, scan};
 use crate::time::Instant;
 use core::ops::Range;
 
@@ -50,6 +50,16 @@ struct Party {
 /// The dialogs in these slots.
 pub(super) fn dialog_rows(proxy: &Proxy, slots: Range<u32>) -> Vec<DialogRow> {
     proxy.dialogs_in(slots).map(|dialog| DialogRow::copy(&dialog)).collect()
+}
+
+/// Those of them that have this Call-ID, as far as it is kept.
+pub(super) fn dialogs_of(proxy: &Proxy, slots: Range<u32>, call_id: &[u8]) -> Vec<DialogRow> {
+    let is_it = |dialog: &DialogView<'_>| {
+        let answered = dialog.legs().find_map(|leg| leg.ends()).map(|ends| ends.call_id() == call_id);
+        let ringing = || dialog.invite().is_some_and(|invite| find_call_id(invite.bytes) == Some(call_id));
+        answered.unwrap_or_else(ringing)
+    };
+    proxy.dialogs_in(slots).filter(is_it).map(|dialog| DialogRow::copy(&dialog)).collect()
 }
 
 impl DialogRow {
@@ -108,6 +118,11 @@ impl DialogRow {
         ])
     }
 
+    /// The tag of the caller; null where it is not known.
+    pub(super) fn from_tag(&self) -> Value {
+        self.source.known().parties[0].tag()
+    }
+
     /// Kamailio's number of its state.
     const fn state(&self) -> i64 {
         match self.stage {
@@ -138,9 +153,7 @@ impl DialogRow {
     /// Where the call is, or, while it rings, where it was sent last.
     fn destinations(&self, control: &Control) -> Value {
         let policy = control.policy();
-        let all = || policy.table.sets().iter().flat_map(|set| &set.destinations);
-        let is_it = |state: StateIndex| all().find(|known| known.state == state);
-        let mut found: Vec<_> = self.states.iter().filter_map(|state| is_it(*state)).collect();
+        let mut found: Vec<_> = self.states.iter().filter_map(|state| policy.table.with_state(*state)).collect();
         if found.is_empty() {
             found.extend(self.ringing_at.and_then(|id| policy.table.destination(id)));
         }

@@ -21,7 +21,7 @@ use super::check::{TableError, check, duids};
 use super::set::{Destination, Position, Set};
 use super::spec::{SetId, SetSpec};
 use super::standing::Admin;
-use super::state::{DestinationId, States};
+use super::state::{DestinationId, StateIndex, States};
 use crate::time::Instant;
 
 /// All sets with the states of their destinations; published whole, never changed.
@@ -78,9 +78,14 @@ impl Table {
     /// The destination that a target set names; none when this table no longer has it.
     #[must_use]
     pub fn destination(&self, id: DestinationId) -> Option<&Destination> {
-        let (set, position) = (*self.places.get(id.state().value() as usize)?)?;
-        let destination = self.sets.get(set as usize)?.destinations.get(position as usize)?;
-        (destination.id == id).then_some(destination)
+        self.with_state(id.state()).filter(|destination| destination.id == id)
+    }
+
+    /// The destination that has this state now.
+    #[must_use]
+    pub fn with_state(&self, state: StateIndex) -> Option<&Destination> {
+        let (set, position) = (*self.places.get(state.value() as usize)?)?;
+        self.sets.get(set as usize)?.destinations.get(position as usize)
     }
 
     /// The states of all destinations, the same for every table that descends from one.

@@ -92,8 +92,8 @@ fn sets_and_destinations_are_shown_by_number_and_name_and_what_is_missing_is_tol
         assert!(text.starts_with("set 2 carriers") && !text.contains("bridges"), "{text}");
     }
     let known = json(&done(&place, &["--json", "list"]));
-    assert_eq!((&known[0]["name"], &known[1]["id"]), (&json!("bridges"), &json!(2)));
-    assert_eq!(known[0]["destinations"][0]["duid"], json!("gw1"));
+    assert_eq!((&known["sets"][0]["name"], &known["sets"][1]["set"]), (&json!("bridges"), &json!(2)));
+    assert_eq!(known["destinations"][0]["duid"], json!("gw1"));
     let told = "siplane ctl: no set 7; sets: 1 bridges, 2 carriers\n";
     let missing =
         ["list 7", "show 7 gw1", "drain 7 gw1", "enable 7 gw1", "disable 7 gw1", "set 7 gw1 weight=1", "remove 7 gw1"];
@@ -119,7 +119,7 @@ fn sets_and_destinations_are_shown_by_number_and_name_and_what_is_missing_is_tol
 }
 
 fn state(place: &Place, index: usize) -> String {
-    json(&done(place, &["--json", "list", "bridges"]))[0]["destinations"][index]["state"].as_str().unwrap().to_owned()
+    json(&done(place, &["--json", "list", "bridges"]))["destinations"][index]["standing"].as_str().unwrap().to_owned()
 }
 
 #[test]

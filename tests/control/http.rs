@@ -148,6 +148,21 @@ fn tokens_have_roles() {
     assert!(ask(&["Authorization: Bearer operator-01234567"]).json()["result"]["uptime"].is_u64());
     let reporter = ask(&["Authorization: Bearer reporter-01234567"]).json();
     assert_eq!(reporter["error"], json!({"code": -32003, "message": "core.uptime needs the role read"}));
+    // A reader changes nothing, and a reporter reads nothing, by any route.
+    let disable = r#"{"jsonrpc":"2.0","method":"dispatcher.disable","params":[1,"sip:127.62.6.11:5060"],"id":1}"#;
+    let ask =
+        |path: &str, token: &str, body: &str| post(address, path, &[&format!("Authorization: Bearer {token}")], body);
+    let refused = ask("/rpc", "reader-0123456789", disable);
+    assert_eq!(refused.json()["error"]["message"], "dispatcher.disable needs the role operate");
+    let refused = ask("/RPC", "reader-0123456789", disable);
+    assert_eq!((refused.status, &refused.json()["error"]["message"]), (403, &json!("Permission Denied")));
+    let metrics =
+        |token: &str| send(address, &request("GET /metrics", &[&format!("Authorization: Bearer {token}")], "")).status;
+    assert_eq!(
+        [metrics("reader-0123456789"), metrics("reporter-01234567"), metrics("nobody-0123456789")],
+        [200, 403, 401]
+    );
+    assert_eq!(ask("/rpc", "operator-01234567", disable).json()["result"]["admin"], "disabled");
     assert_eq!(send(address, &request("GET /healthz", &[], "")).status, 200);
     assert_eq!(siplane.terminate().code(), Some(0));
     std::fs::remove_file(&file).unwrap();

@@ -40,7 +40,7 @@ pub(super) fn set_state(client: &mut Client, out: Output, named: &Named, state: 
     let set = number(client, &named.set)?;
     if by_uri && named.destination == "all" {
         // All of a set that is not there are no fault to Kamailio.
-        client.call("dispatcher.sets", json!([set]))?;
+        client.call("dispatcher.overview", json!([set]))?;
     }
     let result = client.call(method, json!([state.letter(probed), set, named.destination]))?;
     out.show(&result, text)

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Instant;
 
 pub(super) fn list(client: &mut Client, out: Output, set: Option<&str>) -> Outcome<()> {
-    let result = client.call("dispatcher.sets", json!([set]))?;
+    let result = client.call("dispatcher.overview", json!([set]))?;
     out.show(&result, |result| overview(result, out.terminal))
 }
 

@@ -34,40 +34,44 @@ pub(super) fn number(client: &mut Client, set: &str) -> Outcome<u64> {
     match set.parse() {
         Ok(number) => Ok(number),
         // The fault for one that is not there tells those that are.
-        Err(_) => Ok(client.call("dispatcher.sets", json!([set]))?[0]["id"].as_u64().unwrap_or_default()),
+        Err(_) => {
+            let found = client.call("dispatcher.overview", json!([set]))?;
+            Ok(found["sets"][0]["set"].as_u64().unwrap_or_default())
+        }
     }
 }
 
-/// The result of `dispatcher.sets` for people.
-pub(super) fn overview(sets: &Json, colour: bool) -> String {
-    let sets = sets.as_array().map_or(&[][..], Vec::as_slice);
-    if sets.is_empty() {
+/// The result of `dispatcher.overview` for people.
+pub(super) fn overview(told: &Json, colour: bool) -> String {
+    let rows = |name: &str| told[name].as_array().map_or(&[][..], Vec::as_slice);
+    if rows("sets").is_empty() {
         return String::from("no sets\n");
     }
-    sets.iter().map(|set| one_set(set, colour)).collect::<Vec<_>>().join("\n")
+    let of = |set: &Json| rows("destinations").iter().filter(|it| it["set"] == set["set"]).collect::<Vec<_>>();
+    rows("sets").iter().map(|set| one_set(set, &of(set), colour)).collect::<Vec<_>>().join("\n")
 }
 
-fn one_set(set: &Json, colour: bool) -> String {
-    let destinations = set["destinations"].as_array().map_or(&[][..], Vec::as_slice);
-    let name = set["name"].as_str().map(|name| format!(" {name}")).unwrap_or_default();
-    let bound = match (set["calls_max"].as_f64(), set["utilisation"].as_f64()) {
+fn one_set(set: &Json, destinations: &[&Json], colour: bool) -> String {
+    let name = set["name"].as_str().filter(|name| !name.is_empty());
+    let name = name.map(|name| format!(" {name}")).unwrap_or_default();
+    let bound = match (set["capacity"].as_f64(), set["utilisation"].as_f64()) {
         (Some(most), Some(used)) => format!(" of {most} ({:.0}%)", used * 100.0),
         _ => String::new(),
     };
-    let heading = format!("set {}{name}", set["id"]);
+    let heading = format!("set {}{name}", set["set"]);
     let heading = if colour { Paint::Bold.on(&heading) } else { heading };
-    let (available, count, calls) = (&set["available"], destinations.len(), &set["calls"]);
+    let (available, count, load) = (&set["available"], &set["destinations"], &set["load"]);
     let mut table =
         Table::new(["STATE", "DESTINATION", "DUID", "CALLS", "MAX", "WEIGHT", "PRIO", "PROBE_MS", "FOR", "WHY"]);
     for destination in destinations {
         table.row(row(destination));
     }
-    format!("{heading}: {available} of {count} available, {calls} calls{bound}\n{}", table.text("  ", colour))
+    format!("{heading}: {available} of {count} available, {load} calls{bound}\n{}", table.text("  ", colour))
 }
 
 fn row(destination: &Json) -> Vec<Cell> {
     let text = |name: &str| plain(&destination[name]).unwrap_or_default();
-    let state = text("state");
+    let state = text("standing");
     let paint = match state.as_str() {
         "active" => Paint::Green,
         "trying" => Paint::Yellow,
@@ -80,8 +84,8 @@ fn row(destination: &Json) -> Vec<Cell> {
         Cell::new(&state).painted(Some(paint)),
         Cell::new(text("uri")),
         Cell::new(duid),
-        Cell::new(text("calls")),
-        Cell::new(text("calls_max")),
+        Cell::new(text("load")),
+        Cell::new(text("capacity")),
         Cell::new(text("weight")),
         Cell::new(text("priority")),
         Cell::new(text("probe_ms")),
@@ -121,19 +125,21 @@ mod tests {
     #[test]
     fn the_overview_shows_how_full_a_set_is_and_what_state_all_are_in() {
         let destination = json!({
-            "state": "draining", "uri": "sip:192.0.2.1", "duid": "gw1", "calls": 3, "calls_max": 10, "weight": 1, "priority": 0,
+            "set": 7, "standing": "draining", "uri": "sip:192.0.2.1", "duid": "gw1", "load": 3, "capacity": 10, "weight": 1, "priority": 0,
             "probe_ms": null, "since_s": 61, "why": "operator",
         });
         let set = json!({
-            "id": 7, "name": "bridges", "available": 0, "calls": 3, "calls_max": 10, "utilisation": 0.3, "destinations": [destination],
+            "set": 7, "name": "bridges", "available": 0, "destinations": 1, "load": 3, "capacity": 10, "utilisation": 0.3,
         });
-        let text = overview(&json!([set]), false);
+        let told = json!({ "sets": [set], "destinations": [destination, { "set": 8, "uri": "sip:192.0.2.2" }] });
+        let text = overview(&told, false);
         assert!(
             text.starts_with("set 7 bridges: 0 of 1 available, 3 calls of 10 (30%)\n  STATE     DESTINATION"),
             "{text}"
         );
         assert!(text.contains("draining  sip:192.0.2.1  gw1       3   10"), "{text}");
-        assert!(overview(&json!([set]), true).contains("\x1b[36mdraining\x1b[0m"));
-        assert_eq!(overview(&json!([]), false), "no sets\n");
+        assert!(!text.contains("192.0.2.2"), "{text}");
+        assert!(overview(&told, true).contains("\x1b[36mdraining\x1b[0m"));
+        assert_eq!(overview(&json!({ "sets": [] }), false), "no sets\n");
     }
 }

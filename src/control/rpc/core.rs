@@ -1,7 +1,7 @@
 //! `core.*`: the process itself.
 
-use super::{Method, Role, Run};
-use crate::control::{Answer, Arguments, Control, Kind, Param, Value};
+use super::Method;
+use crate::control::{Answer, Arguments, Control, Fault, Kind, Param, Value};
 use std::env::consts;
 use std::time::SystemTime;
 
@@ -11,24 +11,21 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 const SOURCE_ID: &str = "unknown";
 
 pub(super) const METHODS: &[Method] = &[
-    read("core.uptime", "Since when the process runs, and for how many seconds.", uptime),
-    read("core.version", "Name, version and machine, on one line.", version),
-    read("core.info", "Version, compiler and features.", info),
-    read("core.runinfo", "Version, compiler and times.", run_info),
-    Method {
-        name: "core.echo",
-        help: "Its parameters.",
-        params: &[Param::optional("texts", Kind::Rest)],
-        role: Role::Read,
-        run: Run::Now(echo),
-    },
-    read("cfg.list", "The settings that can be changed while the process runs, one by one: none.", cfg_list),
+    Method::look("core.uptime", "Since when the process runs, and for how many seconds.", &[], uptime),
+    Method::look("core.version", "Name, version and machine, on one line.", &[], version),
+    Method::look("core.info", "Version, compiler and features.", &[], info),
+    Method::look("core.runinfo", "Version, compiler and times.", &[], run_info),
+    Method::look("core.echo", "Its parameters.", &[Param::optional("texts", Kind::Rest)], echo),
+    Method::look("core.arg", "The words that the process was started with.", &[], words),
+    Method::look("core.pwd", "The folder that the process works in.", &[], folder),
+    Method::look("core.modules", "The modules that are loaded: none, all is in one program.", &[], nothing),
+    Method::look(
+        "cfg.list",
+        "The settings that can be changed while the process runs, one by one: none.",
+        &[],
+        nothing,
+    ),
 ];
-
-/// A method that takes nothing and changes nothing.
-pub(super) const fn read(name: &'static str, help: &'static str, run: fn(&Control, &Arguments) -> Answer) -> Method {
-    Method { name, help, params: &[], role: Role::Read, run: Run::Now(run) }
-}
 
 fn uptime(control: &Control, _: &Arguments) -> Answer {
     let now = SystemTime::now();
@@ -93,7 +90,16 @@ fn echo(_: &Control, arguments: &Arguments) -> Answer {
     Ok(arguments.rest(0).collect())
 }
 
-/// Everything comes from the config, which is read as a whole.
-fn cfg_list(_: &Control, _: &Arguments) -> Answer {
+fn words(_: &Control, _: &Arguments) -> Answer {
+    Ok(std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect())
+}
+
+fn folder(_: &Control, _: &Arguments) -> Answer {
+    let folder = std::env::current_dir().map_err(|error| Fault::internal(format!("working folder: {error}")))?;
+    Ok([folder.to_string_lossy().into_owned()].into_iter().collect())
+}
+
+/// Everything comes from the config, which is read as a whole, and from one program.
+fn nothing(_: &Control, _: &Arguments) -> Answer {
     Ok(Value::Array(Vec::new()))
 }

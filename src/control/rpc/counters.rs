@@ -2,6 +2,7 @@
 
 use super::memory::Memory;
 use crate::control::Control;
+use crate::proxy::StatelessReplies;
 use crate::shard::{Levels, Snapshot};
 
 /// One counter.
@@ -12,11 +13,36 @@ pub(super) struct Counter {
     pub(super) value: u64,
 }
 
+/// What Kamailio's sl module calls the counters of [`StatelessReplies`], in their order.
+const STATELESS_REPLIES: [&str; StatelessReplies::COUNT] = [
+    "200_replies",
+    "202_replies",
+    "2xx_replies",
+    "300_replies",
+    "301_replies",
+    "302_replies",
+    "3xx_replies",
+    "400_replies",
+    "401_replies",
+    "403_replies",
+    "404_replies",
+    "407_replies",
+    "408_replies",
+    "483_replies",
+    "4xx_replies",
+    "500_replies",
+    "5xx_replies",
+    "6xx_replies",
+    "xxx_replies",
+];
+
 /// All of them, ordered by group and name as Kamailio does, those of ours as they are counted.
 pub(super) fn counters(control: &Control) -> Vec<Counter> {
     let snapshot = control.snapshot();
     let mut counters: Vec<Counter> = kamailios(&snapshot).into();
     counters.extend(memory(&Memory::of(control)));
+    let replies = STATELESS_REPLIES.into_iter().zip(snapshot.stateless_replies.0);
+    counters.extend(replies.map(|(name, value)| counter("sl", name, value)));
     counters.sort_by_key(|counter| (counter.group, counter.name));
     let levels = Levels::NAMES.into_iter().zip(snapshot.levels.as_array());
     counters.extend(snapshot.counters().chain(levels).map(|(name, value)| Counter { group: "siplane", name, value }));

@@ -14,13 +14,12 @@ const SET: Param = Param::required("set", Kind::Int);
 const DESTINATION: Param = Param::required("destination", Kind::Text);
 
 pub(super) const METHODS: &[Method] = &[
-    Method {
-        name: "dispatcher.get",
-        help: "All that is known of one destination, by duid or URI: config, state and since when and why, calls, times, reports.",
-        params: &[SET, DESTINATION],
-        role: Role::Read,
-        run: Run::Now(get),
-    },
+    Method::look(
+        "dispatcher.get",
+        "All that is known of one destination, by duid or URI: config, state and since when and why, calls, times, reports.",
+        &[SET, DESTINATION],
+        get,
+    ),
     Method {
         name: "dispatcher.report_load",
         help: "A destination reports its own load: 0.57 or 57% in use, 37/100 calls of how many, 57%/100, or /100 alone.",

@@ -1,30 +1,31 @@
 //! `dispatcher.hash` and `dispatcher.oclist`, Kamailio's.
 
-use super::{Method, Role, Run, dispatcher_find};
+use super::dispatcher_letters::{bits, letters};
+use super::dispatcher_list::in_kamailios_order;
+use super::{Method, dispatcher_find};
 use crate::control::{Answer, Arguments, Control, Kind, Param, Value};
 use crate::dispatcher::{Destination, OverloadAlgorithm, States, kamailio_hash};
+use crate::prober::ProbeSettings;
 use crate::shard::clock;
 use std::time::SystemTime;
 
 pub(super) const METHODS: &[Method] = &[
-    Method {
-        name: "dispatcher.hash",
-        help: "Kamailio's hash of one text or two, and its place among so many slots.",
-        params: &[
+    Method::look(
+        "dispatcher.hash",
+        "Kamailio's hash of one text or two, and its place among so many slots.",
+        &[
             Param::required("nslots", Kind::Int),
             Param::required("value1", Kind::Text),
             Param::optional("value2", Kind::Text),
         ],
-        role: Role::Read,
-        run: Run::Now(hash),
-    },
-    Method {
-        name: "dispatcher.oclist",
-        help: "What the destinations of a set said of their overload.",
-        params: &[Param::required("set", Kind::Int)],
-        role: Role::Read,
-        run: Run::Now(oclist),
-    },
+        hash,
+    ),
+    Method::look(
+        "dispatcher.oclist",
+        "What the destinations of a set said of their overload.",
+        &[Param::required("set", Kind::Int)],
+        oclist,
+    ),
 ];
 
 fn hash(_: &Control, arguments: &Arguments) -> Answer {
@@ -39,11 +40,12 @@ fn hash(_: &Control, arguments: &Arguments) -> Answer {
 fn oclist(control: &Control, arguments: &Arguments) -> Answer {
     let policy = control.policy();
     let set = dispatcher_find::set(&policy, arguments.int(0).unwrap_or_default(), "Destination Group Not Found")?;
-    let states = policy.table.states();
-    Ok(Value::Array(set.destinations.iter().map(|destination| overload(destination, states)).collect()))
+    let (states, probing) = (policy.table.states(), control.probing().load_full());
+    let shown = in_kamailios_order(set).map(|position| overload(&set.destinations[position], states, &probing));
+    Ok(Value::Array(shown.collect()))
 }
 
-fn overload(destination: &Destination, states: &States) -> Value {
+fn overload(destination: &Destination, states: &States, probing: &ProbeSettings) -> Value {
     let now = clock::now();
     let known = states.overload(destination.state, now);
     // Of a rate (RFC 7415) Kamailio knows nothing: there is no percentage to show.
@@ -57,7 +59,7 @@ fn overload(destination: &Destination, states: &States) -> Value {
     Value::of([
         ("group", Value::from(destination.set.0)),
         ("uri", Value::from(destination.uri.as_str())),
-        ("flags", Value::Int(i64::from(destination.probe.flagged) * 8)),
+        ("flags", Value::Int(bits(&letters(destination, states, probing)))),
         ("priority", Value::from(destination.priority)),
         ("ocrate", Value::from(percent)),
         ("ocidx", Value::Int(0)),

@@ -25,6 +25,18 @@ pub(super) fn letters(destination: &Destination, states: &States, probing: &Prob
     format!("{first}{second}")
 }
 
+/// What Kamailio writes as a number where it does not write the letters: 1 inactive, 2 trying, 4 disabled, 8 probed.
+pub(super) fn bits(letters: &str) -> i64 {
+    let bit = |letter| match letter {
+        'I' => 1,
+        'T' => 2,
+        'D' => 4,
+        'P' => 8,
+        _ => 0,
+    };
+    letters.chars().map(bit).sum()
+}
+
 fn is_probed(destination: &Destination, states: &States, probing: &ProbeSettings) -> bool {
     let probe = &destination.probe;
     let by_policy = match probing.policy {

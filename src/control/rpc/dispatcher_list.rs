@@ -8,8 +8,8 @@
 //! - ATTRS is there when there is something to tell, also where the config is TOML. WEIGHT and RWEIGHT are 0 where none is
 //!   given.
 
+use super::Method;
 use super::dispatcher_letters::letters;
-use super::{Method, Role, Run};
 use crate::control::in_force::InForce;
 use crate::control::{Answer, Arguments, Control, Fault, Kind, Param, Value};
 use crate::dispatcher::{Destination, Set, States};
@@ -18,13 +18,12 @@ use core::cmp::Reverse;
 use core::time::Duration;
 use std::borrow::Cow;
 
-pub(super) const METHODS: &[Method] = &[Method {
-    name: "dispatcher.list",
-    help: "All sets with their destinations; short leaves the attributes out, full adds host, address and port.",
-    params: &[Param::optional("mode", Kind::Text)],
-    role: Role::Read,
-    run: Run::Now(list),
-}];
+pub(super) const METHODS: &[Method] = &[Method::look(
+    "dispatcher.list",
+    "All sets with their destinations; short leaves the attributes out, full adds host, address and port.",
+    &[Param::optional("mode", Kind::Text)],
+    list,
+)];
 
 type Members = Vec<(Cow<'static, str>, Value)>;
 
@@ -52,6 +51,14 @@ fn list(control: &Control, arguments: &Arguments) -> Answer {
     Ok(Value::of([("NRSETS", Value::from(records.len())), ("RECORDS", Value::Array(records))]))
 }
 
+/// The positions of a set's destinations in the order that they have in Kamailio after a start: highest priority first, equal ones in
+/// reverse order of the file.
+pub(super) fn in_kamailios_order(set: &Set) -> impl Iterator<Item = usize> + use<> {
+    let mut positions: Vec<usize> = (0..set.destinations.len()).collect();
+    positions.sort_by_key(|position| (Reverse(set.destinations[*position].priority), Reverse(*position)));
+    positions.into_iter()
+}
+
 struct View<'a> {
     mode: Mode,
     states: &'a States,
@@ -61,11 +68,9 @@ struct View<'a> {
 
 impl View<'_> {
     fn set(&self, set: &Set) -> Value {
-        let mut positions: Vec<usize> = (0..set.destinations.len()).collect();
-        positions.sort_by_key(|position| (Reverse(set.destinations[*position].priority), Reverse(*position)));
         let shares = Shares::of(set);
         let destination = |position: usize| Value::of([("DEST", self.destination(set, position, shares))]);
-        let targets = positions.into_iter().map(destination).collect();
+        let targets = in_kamailios_order(set).map(destination).collect();
         let shown = Value::of([("ID", Value::from(set.id.0)), ("TARGETS", Value::Array(targets))]);
         Value::of([("SET", shown)])
     }

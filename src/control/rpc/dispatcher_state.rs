@@ -37,27 +37,21 @@ pub(super) const METHODS: &[Method] = &[
         role: Role::Operate,
         run: Run::Later(|control, arguments| Box::pin(set_state(control, arguments, Key::Duid))),
     },
-    Method {
-        name: "dispatcher.drain",
-        help: "Sends a destination, by duid or URI, no new calls; those it has go on, and how many is answered.",
-        params: &[SET, DESTINATION],
-        role: Role::Operate,
-        run: Run::Later(|control, arguments| say(control, arguments, Admin::Draining)),
-    },
-    Method {
-        name: "dispatcher.enable",
-        help: "Takes back a drain or a disable; the destination gets calls again when it is healthy.",
-        params: &[SET, DESTINATION],
-        role: Role::Operate,
-        run: Run::Later(|control, arguments| say(control, arguments, Admin::Enabled)),
-    },
-    Method {
-        name: "dispatcher.disable",
-        help: "Sends a destination, by duid or URI, neither calls nor probes; those calls that it has go on.",
-        params: &[SET, DESTINATION],
-        role: Role::Operate,
-        run: Run::Later(|control, arguments| say(control, arguments, Admin::Disabled)),
-    },
+    word(
+        "dispatcher.drain",
+        "Sends a destination, by duid or URI, no new calls; those it has go on, and how many is answered.",
+        |control, arguments| say(control, arguments, Admin::Draining),
+    ),
+    word(
+        "dispatcher.enable",
+        "Takes back a drain or a disable; the destination gets calls again when it is healthy.",
+        |control, arguments| say(control, arguments, Admin::Enabled),
+    ),
+    word(
+        "dispatcher.disable",
+        "Sends a destination, by duid or URI, neither calls nor probes; those calls that it has go on.",
+        |control, arguments| say(control, arguments, Admin::Disabled),
+    ),
     Method {
         name: "dispatcher.ping_active",
         help: "Whether anything is probed; 0 ends all probes and leaves all as they left it, 1 goes on.",
@@ -66,6 +60,11 @@ pub(super) const METHODS: &[Method] = &[
         run: Run::Now(ping_active),
     },
 ];
+
+/// What an operator says of one destination.
+const fn word(name: &'static str, help: &'static str, run: fn(Arc<Control>, Arguments) -> Later) -> Method {
+    Method { name, help, params: &[SET, DESTINATION], role: Role::Operate, run: Run::Later(run) }
+}
 
 async fn set_state(control: Arc<Control>, arguments: Arguments, key: Key) -> Answer {
     let mark = Mark::parse(arguments.text(0).unwrap_or_default())?;

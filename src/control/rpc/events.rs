@@ -1,6 +1,6 @@
 //! `events.*`: what has happened.
 
-use super::{Method, Role, Run};
+use super::Method;
 use crate::control::events::Page;
 use crate::control::{Answer, Arguments, Control, Fault, Kind, Param, Value};
 use crate::limits;
@@ -14,20 +14,18 @@ const AFTER: Param = Param::optional("after", Kind::Int);
 pub(in crate::control) const FOLLOW: &Method = &METHODS[1];
 
 pub(super) const METHODS: &[Method] = &[
-    Method {
-        name: "events.list",
-        help: "What has happened: the events after a number, at most so many of them, or else the last ones.",
-        params: &[AFTER, Param::optional("limit", Kind::Int)],
-        role: Role::Read,
-        run: Run::Now(list),
-    },
-    Method {
-        name: "events.follow",
-        help: "From now on this connection brings each event as a notification events.event, first those after a number, if one is given.",
-        params: &[AFTER],
-        role: Role::Read,
-        run: Run::Now(follow),
-    },
+    Method::look(
+        "events.list",
+        "What has happened: the events after a number, at most so many of them, or else the last ones.",
+        &[AFTER, Param::optional("limit", Kind::Int)],
+        list,
+    ),
+    Method::look(
+        "events.follow",
+        "From now on this connection brings each event as a notification events.event, first those after a number, if one is given.",
+        &[AFTER],
+        follow,
+    ),
 ];
 
 fn list(control: &Control, arguments: &Arguments) -> Answer {

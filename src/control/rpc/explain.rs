@@ -1,19 +1,19 @@
 //! `dispatcher.explain`: what would become of a request, step by step, by the code that routes.
 
-use super::{Method, Role, Run};
+use super::Method;
+use crate::config::algorithm_name;
 use crate::control::{Answer, Arguments, Control, Fault, Kind, Param, Value};
 use crate::dispatcher::{Admin, Destination, Health, Set, States, Verdict};
 use crate::proxy::{Datagram, Explanation, Mismatch, Outcome, Policy, Proxy, Rule, SetStep, ShardId, SocketId};
 use crate::shard::clock;
 use std::net::SocketAddr;
 
-pub(super) const METHODS: &[Method] = &[Method {
-    name: "dispatcher.explain",
-    help: "What would become of a request, pasted as text, if it came now from source: each rule, set and destination, and why.",
-    params: &[Param::required("request", Kind::Text), Param::optional("source", Kind::Text)],
-    role: Role::Read,
-    run: Run::Now(explain),
-}];
+pub(super) const METHODS: &[Method] = &[Method::look(
+    "dispatcher.explain",
+    "What would become of a request, pasted as text, if it came now from source: each rule, set and destination, and why.",
+    &[Param::required("request", Kind::Text), Param::optional("source", Kind::Text)],
+    explain,
+)];
 
 /// Who sent it when nobody says: an address that nobody has (RFC 5737).
 const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 0)), 5060);
@@ -104,7 +104,7 @@ fn shown_set(policy: &Policy, set: &Set, step: &SetStep) -> Value {
     Value::of([
         ("set", Value::from(set.id.0)),
         ("name", Value::text_or_null(&set.name)),
-        ("algorithm", Value::from(format!("{:?}", set.algorithm))),
+        ("algorithm", Value::from(algorithm_name(set.algorithm))),
         ("turn", Value::from(step.view.turn)),
         ("hashed", Value::text_or_null(&step.hashed)),
         ("first_choice_sheds", Value::from(step.view.is_shed)),
@@ -122,8 +122,8 @@ fn candidate(states: &States, destination: &Destination, verdict: Verdict, step:
     Value::of([
         ("uri", Value::from(destination.uri.as_str())),
         ("duid", Value::from(destination.duid.as_str())),
-        ("state", Value::fixed(health(states.health(at)))),
-        ("admin", Value::fixed(admin(states.admin(at)))),
+        ("state", Value::fixed(states.health(at).name())),
+        ("admin", Value::fixed(states.admin(at).name())),
         ("available", Value::from(states.is_available(at))),
         ("load", Value::from(states.load(at))),
         ("weight", Value::from(destination.weight)),
@@ -150,22 +150,6 @@ fn why_not(states: &States, destination: &Destination, verdict: Verdict) -> &'st
         Verdict::NoRoom => "it has as many calls as it may have now, or as may come in a second",
         Verdict::Overloaded => "it wants fewer requests: overload control",
         Verdict::HeldBack => "it starts slowly, and this request goes to others",
-    }
-}
-
-const fn health(health: Health) -> &'static str {
-    match health {
-        Health::Active => "active",
-        Health::Trying => "trying",
-        Health::Inactive => "inactive",
-    }
-}
-
-const fn admin(admin: Admin) -> &'static str {
-    match admin {
-        Admin::Enabled => "enabled",
-        Admin::Draining => "draining",
-        Admin::Disabled => "disabled",
     }
 }
 

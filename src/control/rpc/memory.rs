@@ -9,12 +9,11 @@
 //! | fragments | 0: memory is handed out in slots of a kind |
 
 use super::Method;
-use super::core::read;
 use crate::control::{Answer, Arguments, Control, Value};
 use std::fs;
 
 pub(super) const METHODS: &[Method] =
-    &[read("core.shmmem", "Memory for messages: all, used, free; and that of the process.", shmmem)];
+    &[Method::look("core.shmmem", "Memory for messages: all, used, free; and that of the process.", &[], shmmem)];
 
 /// Bytes, each under what Kamailio calls it.
 pub(super) struct Memory {

@@ -7,6 +7,7 @@ mod config;
 mod core;
 mod counters;
 mod decisions;
+mod dialog_find;
 mod dialogs;
 mod dispatcher_change;
 mod dispatcher_find;
@@ -15,7 +16,6 @@ mod dispatcher_hash;
 mod dispatcher_letters;
 mod dispatcher_list;
 mod dispatcher_modify;
-mod dispatcher_sets;
 mod dispatcher_state;
 mod events;
 mod explain;
@@ -29,7 +29,7 @@ mod threads;
 mod trace;
 mod transactions;
 
-use super::{Answer, Arguments, Control, Fault, Given, Param};
+use super::{Answer, Arguments, Control, Fault, Given, Param, who};
 pub use crate::config::Role;
 pub(super) use events::FOLLOW;
 use std::future::Future;
@@ -63,6 +63,18 @@ pub struct Method {
     pub run: Run,
 }
 
+impl Method {
+    /// One that looks, and ends at once.
+    const fn look(
+        name: &'static str,
+        help: &'static str,
+        params: &'static [Param],
+        run: fn(&Control, &Arguments) -> Answer,
+    ) -> Self {
+        Self { name, help, params, role: Role::Read, run: Run::Now(run) }
+    }
+}
+
 /// All methods, by area.
 pub const METHODS: &[&[Method]] = &[
     calls::METHODS,
@@ -70,13 +82,13 @@ pub const METHODS: &[&[Method]] = &[
     config::METHODS,
     core::METHODS,
     decisions::METHODS,
+    dialog_find::METHODS,
     dialogs::METHODS,
     dispatcher_change::METHODS,
     dispatcher_get::METHODS,
     dispatcher_hash::METHODS,
     dispatcher_list::METHODS,
     dispatcher_modify::METHODS,
-    dispatcher_sets::METHODS,
     dispatcher_state::METHODS,
     events::METHODS,
     explain::METHODS,
@@ -108,11 +120,37 @@ pub(super) async fn call(control: &Arc<Control>, role: Role, name: &str, given: 
         return Err(Fault::role(name, method.role.name()));
     }
     let arguments = Arguments::bind(method.params, given)?;
-    let told = audit::begin(method, &arguments);
-    let answer = match method.run {
-        Run::Now(run) => run(control, &arguments),
-        Run::Later(run) => run(Arc::clone(control), arguments).await,
+    match (method.run, method.role) {
+        (Run::Now(run), _) => audited(control, method, &arguments, async { run(control, &arguments) }).await,
+        (Run::Later(run), Role::Read) => run(Arc::clone(control), arguments).await,
+        (Run::Later(run), _) => change(Arc::clone(control), method, arguments, run).await,
+    }
+}
+
+/// Whoever asked may go away meanwhile, and an HTTP connection then forgets the answer: what has begun to change something comes to its
+/// end, with all that waits for its turn behind it, and is told.
+async fn change(
+    control: Arc<Control>,
+    method: &'static Method,
+    arguments: Arguments,
+    run: fn(Arc<Control>, Arguments) -> Later,
+) -> Answer {
+    let work = async move {
+        let given = arguments.clone();
+        audited(&control, method, &given, run(Arc::clone(&control), arguments)).await
     };
+    let ended = tokio::spawn(who::with_mine(work)).await;
+    ended.unwrap_or_else(|error| Err(Fault::internal(format!("{} did not end: {error}", method.name))))
+}
+
+async fn audited(
+    control: &Control,
+    method: &Method,
+    arguments: &Arguments,
+    work: impl Future<Output = Answer>,
+) -> Answer {
+    let told = audit::begin(method, arguments);
+    let answer = work.await;
     if let Some(told) = told {
         audit::tell(control, method, told, &answer);
     }

@@ -1,25 +1,30 @@
-//! `dispatcher.overview`: what a live view shows, in one answer. Rates are the caller's business: it has the totals and the time.
+//! `dispatcher.overview`: what an operator looks at first, and what a live view shows, in one answer. Rates are the caller's business: it
+//! has the totals and the time.
 
-use super::{Method, Role, Run};
+use super::dispatcher_letters::letters;
+use super::{Method, dispatcher_find};
 use crate::control::utilisation::{bound, utilisation};
-use crate::control::{Answer, Arguments, Control, Kind, Param, Value};
-use crate::dispatcher::{Destination, Set, States};
-use crate::shard::Snapshot;
+use crate::control::{Answer, Arguments, Control, Fault, Kind, Param, Value};
+use crate::dispatcher::{Admin, Destination, Health, Set, States};
+use crate::prober::ProbeSettings;
+use crate::proxy::Policy;
+use crate::shard::{Snapshot, clock};
+use core::time::Duration;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub(super) const METHODS: &[Method] = &[Method {
-    name: "dispatcher.overview",
-    help: "Shards, sets and destinations with their totals, for a live view; of one set alone if it is named.",
-    params: &[Param::optional("set", Kind::Int)],
-    role: Role::Read,
-    run: Run::Now(overview),
-}];
+pub(super) const METHODS: &[Method] = &[Method::look(
+    "dispatcher.overview",
+    "Shards, sets and destinations with what they are, why, and their totals; of one set alone if its number or name is given.",
+    &[Param::optional("set", Kind::Text)],
+    overview,
+)];
 
 fn overview(control: &Control, arguments: &Arguments) -> Answer {
-    let policy = control.policy();
-    let (states, only) = (policy.table.states(), arguments.int(0));
-    let sets = || policy.table.sets().iter().filter(|set| only.is_none_or(|id| i64::from(set.id.0) == id));
-    let destinations = sets().flat_map(|set| set.destinations.iter().map(|it| destination(set, it, states)));
+    let (policy, probing) = (control.policy(), control.probing().load_full());
+    let states = policy.table.states();
+    let only = arguments.text(0).map(|named| named_set(&policy, named)).transpose()?;
+    let sets = || policy.table.sets().iter().filter(|set| only.is_none_or(|only| only.id == set.id));
+    let destinations = sets().flat_map(|set| &set.destinations).map(|it| destination(it, states, &probing));
     let uptime = SystemTime::now().duration_since(control.started_at()).unwrap_or_default();
     let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(Value::of([
@@ -65,24 +70,53 @@ fn of_set(set: &Set, states: &States) -> Value {
     ])
 }
 
-fn destination(set: &Set, it: &Destination, states: &States) -> Value {
+fn destination(it: &Destination, states: &States, probing: &ProbeSettings) -> Value {
     let (counters, latency) = (states.counters(it.state), states.latency(it.state));
-    let millis = |seconds: f64| Value::Float((seconds * 1e6).round() / 1e3);
+    let since = clock::now().saturating_since(states.last_change(it.state));
     Value::of([
-        ("set", Value::from(set.id.0)),
+        ("set", Value::from(it.set.0)),
         ("duid", Value::from(it.duid.as_str())),
         ("uri", Value::from(it.uri.as_str())),
+        ("flags", Value::from(letters(it, states, probing))),
+        ("standing", Value::fixed(standing(it, states))),
         ("state", Value::fixed(states.health(it.state).name())),
         ("admin", Value::fixed(states.admin(it.state).name())),
         ("available", Value::Flag(states.is_available(it.state))),
         ("load", Value::count(states.load(it.state))),
         ("capacity", bound(it, states).map_or(Value::Null, Value::count)),
+        ("weight", Value::from(it.weight)),
+        ("rweight", Value::from(it.rweight)),
+        ("priority", Value::from(it.priority)),
         ("requests", Value::count(counters.selected)),
         ("answered", Value::count(counters.answered)),
         ("failed", Value::count(counters.failed)),
         ("failovers", Value::count(counters.failovers)),
-        ("probe_ms", if latency.count == 0 { Value::Null } else { millis(latency.estimate.as_secs_f64()) }),
-        ("response_ms", states.response_time(it.state).map_or(Value::Null, |time| millis(time.as_secs_f64()))),
+        ("probe_ms", millis(Some(latency.estimate).filter(|_| latency.count > 0))),
+        ("response_ms", millis(states.response_time(it.state))),
+        ("since_s", Value::count(since.as_secs())),
         ("why", Value::from(states.last_reason(it.state).to_string())),
     ])
+}
+
+/// One word for what keeps calls away from it, the operator's first; else its health.
+fn standing(it: &Destination, states: &States) -> &'static str {
+    let outage = states.outage(it.state);
+    match (states.admin(it.state), states.health(it.state)) {
+        (said @ (Admin::Draining | Admin::Disabled), _) => said.name(),
+        (Admin::Enabled, Health::Active | Health::Trying) if outage.ejected_until.is_some() => "ejected",
+        (Admin::Enabled, Health::Active | Health::Trying) if outage.held_until.is_some() => "held off",
+        (Admin::Enabled, health) => health.name(),
+    }
+}
+
+fn millis(time: Option<Duration>) -> Value {
+    time.map_or(Value::Null, |time| Value::Float((time.as_secs_f64() * 1e6).round() / 1e3))
+}
+
+/// The set with that number, else the one with that name.
+fn named_set<'t>(policy: &'t Policy, named: &str) -> Result<&'t Set, Fault> {
+    let sets = policy.table.sets();
+    let by_number = named.parse().ok().and_then(|number: u32| sets.iter().find(|set| set.id.0 == number));
+    let by_name = || sets.iter().find(|set| !set.name.is_empty() && set.name == named);
+    by_number.or_else(by_name).ok_or_else(|| dispatcher_find::no_set(policy, named, "Destination Group Not Found"))
 }

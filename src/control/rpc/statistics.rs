@@ -1,8 +1,7 @@
 //! `stats.*`, `cnt.*`: counters, as Kamailio's kex and counters modules tell them.
 
-use super::core::read;
+use super::Method;
 use super::counters::{Counter, counters};
-use super::{Method, Role, Run};
 use crate::control::{Answer, Arguments, Control, Fault, Kind, Param, Value};
 use std::borrow::Cow;
 
@@ -11,36 +10,24 @@ const NAMES: &[Param] = &[Param::optional("names", Kind::Rest)];
 const GROUP: &[Param] = &[Param::required("group", Kind::Text)];
 
 pub(super) const METHODS: &[Method] = &[
-    named("stats.get_statistics", "Counters as lines: all, those of a GROUP:, or those named.", get_statistics),
-    named("stats.fetch", "Counters as texts: all, those of a GROUP:, or those named.", fetch),
-    named("stats.fetchn", "Counters as numbers: all, those of a GROUP:, or those named.", fetch_numbers),
-    read("cnt.grps_list", "The groups of counters.", groups_list),
-    Method {
-        name: "cnt.var_list",
-        help: "The names of the counters of a group.",
-        params: GROUP,
-        role: Role::Read,
-        run: Run::Now(names_of_group),
-    },
-    Method {
-        name: "cnt.grp_get_all",
-        help: "The counters of a group.",
-        params: GROUP,
-        role: Role::Read,
-        run: Run::Now(group),
-    },
-    Method {
-        name: "cnt.get",
-        help: "A counter, or all of a group.",
-        params: &[Param::required("group", Kind::Text), Param::optional("name", Kind::Text)],
-        role: Role::Read,
-        run: Run::Now(get),
-    },
+    Method::look(
+        "stats.get_statistics",
+        "Counters as lines: all, those of a GROUP:, or those named.",
+        NAMES,
+        get_statistics,
+    ),
+    Method::look("stats.fetch", "Counters as texts: all, those of a GROUP:, or those named.", NAMES, fetch),
+    Method::look("stats.fetchn", "Counters as numbers: all, those of a GROUP:, or those named.", NAMES, fetch_numbers),
+    Method::look("cnt.grps_list", "The groups of counters.", &[], groups_list),
+    Method::look("cnt.var_list", "The names of the counters of a group.", GROUP, names_of_group),
+    Method::look("cnt.grp_get_all", "The counters of a group.", GROUP, group),
+    Method::look(
+        "cnt.get",
+        "A counter, or all of a group.",
+        &[Param::required("group", Kind::Text), Param::optional("name", Kind::Text)],
+        get,
+    ),
 ];
-
-const fn named(name: &'static str, help: &'static str, run: fn(&Control, &Arguments) -> Answer) -> Method {
-    Method { name, help, params: NAMES, role: Role::Read, run: Run::Now(run) }
-}
 
 /// `dialog:active_dialogs = 2`.
 fn get_statistics(control: &Control, arguments: &Arguments) -> Answer {

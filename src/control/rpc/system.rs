@@ -1,24 +1,17 @@
 //! `system.*`: what methods there are.
 
-use super::{Method, Role, Run, all, find};
+use super::{Method, all, find};
 use crate::control::arguments::usage;
 use crate::control::{Answer, Arguments, Control, Fault, Kind, Param, Value};
 
 pub(super) const METHODS: &[Method] = &[
-    Method {
-        name: "system.listMethods",
-        help: "The names of all methods.",
-        params: &[],
-        role: Role::Read,
-        run: Run::Now(list_methods),
-    },
-    Method {
-        name: "system.methodHelp",
-        help: "What a method does and takes.",
-        params: &[Param::required("method", Kind::Text)],
-        role: Role::Read,
-        run: Run::Now(method_help),
-    },
+    Method::look("system.listMethods", "The names of all methods.", &[], list_methods),
+    Method::look(
+        "system.methodHelp",
+        "What a method does and takes.",
+        &[Param::required("method", Kind::Text)],
+        method_help,
+    ),
 ];
 
 fn list_methods(_: &Control, _: &Arguments) -> Answer {

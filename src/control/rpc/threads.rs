@@ -1,14 +1,13 @@
 //! `core.ps`, `core.psx`: Kamailio's processes are threads here.
 
 use super::Method;
-use super::core::read;
 use crate::control::{Answer, Arguments, Control, Fault, Value};
 use std::fs;
 use std::io;
 
 pub(super) const METHODS: &[Method] = &[
-    read("core.ps", "The threads: of each its id and what it does.", ps),
-    read("core.psx", "The threads: number, id and what each does.", psx),
+    Method::look("core.ps", "The threads: of each its id and what it does.", &[], ps),
+    Method::look("core.psx", "The threads: number, id and what each does.", &[], psx),
 ];
 
 /// A thread as the kernel knows it.

@@ -29,13 +29,7 @@ pub(super) const METHODS: &[Method] = &[
         role: Role::Operate,
         run: Run::Now(stop),
     },
-    Method {
-        name: "trace.list",
-        help: "The traces that run and the last that did.",
-        params: &[],
-        role: Role::Read,
-        run: Run::Now(list),
-    },
+    Method::look("trace.list", "The traces that run and the last that did.", &[], list),
 ];
 
 fn start(control: Arc<Control>, arguments: Arguments) -> Later {
