@@ -4,6 +4,10 @@
 //! `dispatcher_list`. Sets of 97, 101 and 89 destinations: two hashes that agree modulo all three agree. Needs Debian's
 //! `kamailio` (`make setup`).
 
+#[path = "kamailio/process.rs"]
+mod process;
+
+use process::Process;
 use siplane::config;
 use siplane::dispatcher::{SetId, Table};
 use siplane::proxy::{Datagram, Outbox, Policy, Proxy, ShardId, SocketId};
@@ -12,10 +16,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant as Clock};
-
-const READY_WITHIN: Duration = Duration::from_secs(20);
+use std::time::Duration;
 
 /// Kamailio's number, siplane's name.
 const ALGORITHMS: [(u8, &str); 6] = [
@@ -102,100 +103,52 @@ fn invite(number: usize, set: u32, algorithm: u8, source: SocketAddr) -> String 
     )
 }
 
-/// A Kamailio of this test's own, killed when dropped.
+/// A Kamailio of this test's own.
 struct Kamailio {
-    child: Child,
+    process: Process,
     asker: UdpSocket,
     address: SocketAddr,
-    log: PathBuf,
 }
 
 impl Kamailio {
     fn start(folder: &Path, list: &Path) -> Self {
         let address = UdpSocket::bind("127.63.0.1:0").unwrap().local_addr().unwrap();
         let script = format!(
-            "#!KAMAILIO\ndebug=0\nlog_stderror=yes\nchildren=1\ndisable_tcp=yes\nauto_aliases=no\nlisten=udp:{address}\n\
-             loadmodule \"sl.so\"\nloadmodule \"pv.so\"\nloadmodule \"dispatcher.so\"\n\
+            "listen=udp:{address}\nloadmodule \"sl.so\"\nloadmodule \"pv.so\"\nloadmodule \"dispatcher.so\"\n\
              modparam(\"dispatcher\", \"list_file\", \"{}\")\nmodparam(\"dispatcher\", \"hash_pvar\", \"$hdr(X-Key)\")\n\
              request_route {{\n if (ds_select_dst(\"$hdr(X-Set)\", \"$hdr(X-Algorithm)\")) {{\n  sl_send_reply(\"200\", \"$du\");\n }} \
              else {{\n  sl_send_reply(\"503\", \"Nobody\");\n }}\n}}\n",
             list.display()
         );
-        let (file, log) = (folder.join("kamailio.cfg"), folder.join("kamailio.log"));
-        fs::write(&file, script).unwrap();
-        let mut command = Command::new(program());
-        command
-            .arg("-f")
-            .arg(&file)
-            .args(["-DD", "-E", "-m", "64", "-M", "8", "-Y"])
-            .arg(folder)
-            .arg("-P")
-            .arg(folder.join("pid"));
-        command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap());
-        let child = command.spawn().unwrap();
         let asker = UdpSocket::bind("127.63.0.2:0").unwrap();
         asker.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        let mut kamailio = Self { child, asker, address, log };
-        kamailio.wait_ready();
-        kamailio
-    }
-
-    fn wait_ready(&mut self) {
-        let end = Clock::now() + READY_WITHIN;
-        while self.ask(&invite(0, 1, 0, self.asker.local_addr().unwrap())).is_none() {
-            let status = self.child.try_wait().unwrap();
-            assert!(status.is_none() && Clock::now() < end, "kamailio does not answer ({status:?}): {}", self.said());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let request = invite(0, 1, 0, asker.local_addr().unwrap());
+        let process = Process::start(folder, &script, || ask(&asker, address, &request).is_some());
         // Answers to earlier tries may still come.
         std::thread::sleep(Duration::from_millis(100));
-        self.asker.set_nonblocking(true).unwrap();
-        while self.asker.recv(&mut [0; 4096]).is_ok() {}
-        self.asker.set_nonblocking(false).unwrap();
-    }
-
-    fn said(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    /// The first line of its answer; nothing when none comes.
-    fn ask(&self, request: &str) -> Option<String> {
-        self.asker.send_to(request.as_bytes(), self.address).ok()?;
-        let mut buffer = [0; 4096];
-        let length = self.asker.recv(&mut buffer).ok()?;
-        let answer = String::from_utf8_lossy(&buffer[..length]).into_owned();
-        answer.lines().next().map(String::from)
+        asker.set_nonblocking(true).unwrap();
+        while asker.recv(&mut [0; 4096]).is_ok() {}
+        asker.set_nonblocking(false).unwrap();
+        Self { process, asker, address }
     }
 
     /// Whom it chooses for the request; nothing when nobody.
     fn choose(&self, request: &str) -> Option<SocketAddr> {
-        let line = (0..5).find_map(|_| self.ask(request));
-        let line = line.unwrap_or_else(|| panic!("kamailio did not answer: {}\n{request}", self.said()));
+        let line = (0..5).find_map(|_| ask(&self.asker, self.address, request));
+        let line = line.unwrap_or_else(|| panic!("kamailio did not answer: {}\n{request}", self.process.said()));
         let uri = line.strip_prefix("SIP/2.0 200 sip:");
         assert!(uri.is_some() || line == "SIP/2.0 503 Nobody", "{line}\n{request}");
         uri.map(|uri| uri.parse().unwrap())
     }
 }
 
-impl Drop for Kamailio {
-    fn drop(&mut self) {
-        // It forks children, which end with it when it is asked, not when it is killed.
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
-        let end = Clock::now() + Duration::from_secs(5);
-        while matches!(self.child.try_wait(), Ok(None)) && Clock::now() < end {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Debian has it where PATH of an ordinary user does not look.
-fn program() -> PathBuf {
-    let paths = std::env::var("PATH").unwrap_or_default();
-    let folders = paths.split(':').chain(["/usr/sbin", "/usr/local/sbin"]);
-    let found = folders.map(|folder| Path::new(folder).join("kamailio")).find(|path| path.exists());
-    found.expect("kamailio is not installed: `make setup`")
+/// The first line of the answer from `address`; nothing when none comes.
+fn ask(asker: &UdpSocket, address: SocketAddr, request: &str) -> Option<String> {
+    asker.send_to(request.as_bytes(), address).ok()?;
+    let mut buffer = [0; 4096];
+    let length = asker.recv(&mut buffer).ok()?;
+    let answer = String::from_utf8_lossy(&buffer[..length]).into_owned();
+    answer.lines().next().map(String::from)
 }
 
 /// siplane's core with one algorithm for all sets.

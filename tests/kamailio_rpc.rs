@@ -6,7 +6,11 @@
 //! What differs on purpose is said where it is: sets come in the order of their numbers, flag 2 of a list changes nothing, and what
 //! Kamailio takes and leaves out without a word is refused.
 
+#[path = "kamailio/process.rs"]
+mod process;
+
 use arc_swap::ArcSwap;
+use process::Process;
 use serde_json::{Value as Json, json};
 use siplane::config;
 use siplane::control::{Arguments, Control, ControlPlan, EventLog, Fault, Given, Run, Value, find, probe_settings};
@@ -17,11 +21,8 @@ use std::fs;
 use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-const READY_WITHIN: Duration = Duration::from_secs(20);
+use std::time::Duration;
 
 /// Flags, priorities with ties, attributes, forms of URIs.
 fn list(listen: &str) -> String {
@@ -41,20 +42,19 @@ fn list(listen: &str) -> String {
     )
 }
 
-/// A Kamailio of this test's own, ended when dropped.
+/// A Kamailio of this test's own.
 struct Kamailio {
-    child: Child,
+    process: Process,
     asker: UnixDatagram,
     socket: PathBuf,
-    log: PathBuf,
 }
 
 impl Kamailio {
     fn start(folder: &Path, listen: &str) -> Self {
         let socket = folder.join("rpc.sock");
         let script = format!(
-            "#!KAMAILIO\ndebug=0\nlog_stderror=yes\nchildren=1\ndisable_tcp=yes\nauto_aliases=no\nlisten=udp:{listen}\n\
-             loadmodule \"jsonrpcs.so\"\nloadmodule \"sl.so\"\nloadmodule \"pv.so\"\nloadmodule \"tm.so\"\nloadmodule \"dispatcher.so\"\n\
+            "listen=udp:{listen}\nloadmodule \"jsonrpcs.so\"\nloadmodule \"sl.so\"\nloadmodule \"pv.so\"\n\
+             loadmodule \"tm.so\"\nloadmodule \"dispatcher.so\"\n\
              modparam(\"jsonrpcs\", \"transport\", 4)\nmodparam(\"jsonrpcs\", \"dgram_socket\", \"{}\")\n\
              modparam(\"dispatcher\", \"list_file\", \"{}\")\nmodparam(\"dispatcher\", \"reload_delta\", 0)\n\
              modparam(\"dispatcher\", \"ds_ping_latency_stats\", 1)\nmodparam(\"dispatcher\", \"ds_hash_size\", 4)\n\
@@ -62,66 +62,26 @@ impl Kamailio {
             socket.display(),
             folder.join("dispatcher.list").display()
         );
-        let (file, log) = (folder.join("kamailio.cfg"), folder.join("kamailio.log"));
-        fs::write(&file, script).unwrap();
-        let mut command = Command::new(program());
-        command.arg("-f").arg(&file).args(["-DD", "-E", "-m", "64", "-M", "8", "-Y"]).arg(folder);
-        command.arg("-P").arg(folder.join("pid")).current_dir(folder);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap());
-        let child = command.spawn().unwrap();
         let asker = UnixDatagram::bind(folder.join("asker.sock")).unwrap();
         asker.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let mut kamailio = Self { child, asker, socket, log };
-        kamailio.wait_ready();
-        kamailio
-    }
-
-    fn wait_ready(&mut self) {
-        let end = Instant::now() + READY_WITHIN;
-        while self.asker.send_to(br#"{"jsonrpc":"2.0","method":"core.uptime","id":1}"#, &self.socket).is_err() {
-            let status = self.child.try_wait().unwrap();
-            assert!(status.is_none() && Instant::now() < end, "kamailio does not answer ({status:?}): {}", self.said());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        self.asker.recv(&mut [0; 4096]).unwrap();
-    }
-
-    fn said(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
+        let uptime = br#"{"jsonrpc":"2.0","method":"core.uptime","id":1}"#;
+        let process = Process::start(folder, &script, || asker.send_to(uptime, &socket).is_ok());
+        asker.recv(&mut [0; 4096]).unwrap();
+        Self { process, asker, socket }
     }
 
     fn call(&self, method: &str, params: &Json) -> Result<Json, (i64, String)> {
         let request = json!({"jsonrpc": "2.0", "method": method, "params": params, "id": 1});
         self.asker.send_to(request.to_string().as_bytes(), &self.socket).unwrap();
         let mut buffer = vec![0; 262_144];
-        let length = self.asker.recv(&mut buffer).unwrap_or_else(|error| panic!("{error}: {request}: {}", self.said()));
+        let length =
+            self.asker.recv(&mut buffer).unwrap_or_else(|error| panic!("{error}: {request}: {}", self.process.said()));
         let answer: Json = serde_json::from_slice(&buffer[..length]).unwrap();
         match answer.get("error") {
             Some(error) => Err((error["code"].as_i64().unwrap(), error["message"].as_str().unwrap().to_owned())),
             None => Ok(answer["result"].clone()),
         }
     }
-}
-
-impl Drop for Kamailio {
-    fn drop(&mut self) {
-        // It forks children, which end with it when it is asked, not when it is killed.
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
-        let end = Instant::now() + Duration::from_secs(5);
-        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Debian has it where PATH of an ordinary user does not look.
-fn program() -> PathBuf {
-    let paths = std::env::var("PATH").unwrap_or_default();
-    let folders = paths.split(':').chain(["/usr/sbin", "/usr/local/sbin"]);
-    let found = folders.map(|folder| Path::new(folder).join("kamailio")).find(|path| path.exists());
-    found.expect("kamailio is not installed: `make setup`")
 }
 
 /// siplane's methods on the same list, without shards.
@@ -358,4 +318,36 @@ fn hashes_and_ping_states_are_kamailios() {
     for params in [json!([]), json!([0]), json!([]), json!([0]), json!([1]), json!([-1]), json!([])] {
         both.same("dispatcher.ping_active", params);
     }
+}
+
+/// Kamailio 6.0 and later have it, Debian's 5.6 has not: the names, their order and the numbers are those of its source
+/// (`dispatcher_rpc_oclist`).
+#[test]
+fn overload_is_listed_with_kamailios_names_in_its_order_of_destinations() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("kamailio-oclist-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("dispatcher.list"), list("127.64.0.9:5060")).unwrap();
+    let siplane = Siplane::start(&folder, "127.64.0.9:5060");
+    let listed = siplane.call("dispatcher.list", &json!([])).unwrap();
+    let mut seen = Vec::new();
+    for record in listed["RECORDS"].as_array().unwrap() {
+        let (set, targets) = (&record["SET"]["ID"], record["SET"]["TARGETS"].as_array().unwrap());
+        let overload = siplane.call("dispatcher.oclist", &json!([set])).unwrap();
+        assert_eq!(overload.as_array().unwrap().len(), targets.len());
+        for (shown, target) in overload.as_array().unwrap().iter().zip(targets) {
+            let (destination, names) = (&target["DEST"], shown.as_object().unwrap().keys().cloned());
+            let expected = "group uri flags priority ocrate ocidx ocseq octime_sec octime_usec ocmin ocmax";
+            assert_eq!(names.collect::<Vec<_>>().join(" "), expected);
+            assert_eq!((&shown["group"], &shown["uri"]), (set, &destination["URI"]));
+            assert_eq!(shown["priority"], destination["PRIORITY"]);
+            seen.push((destination["FLAGS"].as_str().unwrap().to_owned(), shown["flags"].as_i64().unwrap()));
+            let all: Vec<i64> = expected.split(' ').skip(4).map(|name| shown[name].as_i64().unwrap()).collect();
+            assert_eq!(all, [0, 0, 0, 0, 0, 0, 100]);
+        }
+    }
+    seen.sort();
+    seen.dedup();
+    let expected = [("AP", 8), ("AX", 0), ("DP", 12), ("DX", 4), ("IP", 9), ("IX", 1)];
+    assert_eq!(seen, expected.map(|(letters, bits)| (letters.to_owned(), bits)));
+    fs::remove_dir_all(folder).unwrap();
 }

@@ -43,7 +43,7 @@ impl Drop for Client {
 }
 
 /// A kamcli.ini for the socket at `path`.
-fn ini(path: &Path) -> PathBuf {
+pub fn ini(path: &Path) -> PathBuf {
     let file = path.with_extension("ini");
     let answers = path.with_extension("answer");
     let settings = format!(

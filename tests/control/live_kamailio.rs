@@ -1,63 +1,64 @@
 //! The same questions to siplane and to a live Kamailio: who reads Kamailio's answers reads ours.
 
-use crate::clients::{kamcmd, program, wait_for};
+use crate::clients::{kamcmd, program};
 use crate::datagram::Client;
-use crate::{socket_path, start};
+use crate::process::Process;
+use crate::program::Siplane;
+use crate::socket_path;
 use std::fs;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-/// A Kamailio of this test's own, killed when dropped.
-struct Kamailio {
-    child: Child,
+/// A Kamailio of a test's own that answers kamcmd and kamcli.
+pub struct Kamailio {
+    _process: Process,
     folder: PathBuf,
 }
 
 impl Kamailio {
-    fn start() -> Self {
-        let folder = std::env::temp_dir().join(format!("siplane-{}-kamailio", std::process::id()));
+    /// At a port of 127.62.`host`.1, with these modules and lines besides.
+    pub fn start(host: u8, modules: &[&str], more: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("siplane-{}-kamailio-{host}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let address = UdpSocket::bind("127.62.40.1:0").unwrap().local_addr().unwrap();
-        let modules =
-            ["kex", "corex", "tm", "tmx", "sl", "pv", "rr", "dialog", "cfg_rpc", "counters", "ctl", "jsonrpcs"];
+        let address = UdpSocket::bind(format!("127.62.{host}.1:0")).unwrap().local_addr().unwrap();
         let load: String = modules.iter().map(|name| format!("loadmodule \"{name}.so\"\n")).collect();
+        let socket = folder.join("ctl");
         let script = format!(
-            "#!KAMAILIO\ndebug=0\nlog_stderror=yes\nchildren=1\ndisable_tcp=yes\nauto_aliases=no\nlisten=udp:{address}\n{load}\
-             modparam(\"ctl\", \"binrpc\", \"unixs:{}\")\nmodparam(\"jsonrpcs\", \"dgram_socket\", \"{}\")\n\
-             modparam(\"jsonrpcs\", \"transport\", 4)\nrequest_route {{ sl_send_reply(\"200\", \"OK\"); }}\n",
-            folder.join("ctl").display(),
+            "listen=udp:{address}\n{load}modparam(\"ctl\", \"binrpc\", \"unixs:{}\")\n\
+             modparam(\"jsonrpcs\", \"dgram_socket\", \"{}\")\nmodparam(\"jsonrpcs\", \"transport\", 4)\n{more}\n\
+             request_route {{ sl_send_reply(\"200\", \"OK\"); }}\n",
+            socket.display(),
             folder.join("rpc").display()
         );
-        let file = folder.join("kamailio.cfg");
-        fs::write(&file, script).unwrap();
-        let mut command = Command::new(program("kamailio"));
-        command.arg("-f").arg(&file).args(["-DD", "-E", "-m", "64", "-M", "8", "-Y"]).arg(&folder).arg("-P");
-        command.arg(folder.join("pid")).current_dir(&folder);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(folder.join("log")).unwrap());
-        let kamailio = Self { child: command.spawn().unwrap(), folder };
-        let log = kamailio.folder.join("log");
-        wait_for("kamailio answers kamcmd", || {
-            let said = kamcmd(&kamailio.socket(), &["core.uptime"]);
-            said.contains("uptime").then_some(said)
+        let mut uptime = Command::new(program("kamcmd"));
+        uptime.arg("-s").arg(format!("unix:{}", socket.display())).arg("core.uptime").stdin(Stdio::null());
+        let process = Process::start(&folder, &script, || {
+            String::from_utf8_lossy(&uptime.output().unwrap().stdout).contains("uptime")
         });
-        assert!(log.exists());
-        kamailio
+        Self { _process: process, folder }
     }
 
-    fn socket(&self) -> PathBuf {
+    /// Where kamcmd finds it.
+    pub fn socket(&self) -> PathBuf {
         self.folder.join("ctl")
+    }
+
+    /// Where kamcli finds it.
+    pub fn datagram_socket(&self) -> PathBuf {
+        self.folder.join("rpc")
     }
 }
 
 impl Drop for Kamailio {
     fn drop(&mut self) {
-        // The first process ends its children at SIGTERM.
-        let _ = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
-        let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
+
+/// What `siplane`'s answers of the process itself are compared with.
+const MODULES: [&str; 12] =
+    ["kex", "corex", "tm", "tmx", "sl", "pv", "rr", "dialog", "cfg_rpc", "counters", "ctl", "jsonrpcs"];
 
 /// The document that answers `method` by datagram, each line up to its value: the layout.
 fn layout(socket: &Path, method: &str) -> Vec<String> {
@@ -77,8 +78,13 @@ fn the_answers_have_the_shapes_of_kamailios() {
     let path = socket_path("shapes");
     let datagram = socket_path("layout");
     let control = format!("socket = \"{}\"\ndatagram_socket = \"{}\"", path.display(), datagram.display());
-    let siplane = start(30, &control);
-    let kamailio = Kamailio::start();
+    let siplane = Siplane::start(SocketAddr::from(([127, 62, 30, 1], 0)), |address| {
+        format!(
+            "listen = [\"udp:{address}\"]\nshards = 1\naliases = [\"sip.example.com\"]\n[control]\n{control}\n\n\
+             [[set]]\nid = 1\ndestinations = [\"sip:127.62.30.11\"]\n"
+        )
+    });
+    let kamailio = Kamailio::start(40, &MODULES, "alias=\"sip.example.com\"\n");
     for method in [
         "core.uptime",
         "core.info",
@@ -87,27 +93,53 @@ fn the_answers_have_the_shapes_of_kamailios() {
         "core.sockets_list",
         "corex.list_sockets",
         "dlg.stats_active",
+        "core.aliases_list",
+        "corex.list_aliases",
+        "core.pwd",
+        "sl.stats",
     ] {
         assert_eq!(shape(&path, &[method]), shape(&kamailio.socket(), &[method]), "{method}");
     }
-    for method in ["core.uptime", "core.shmmem", "core.sockets_list", "corex.list_sockets", "core.version", "core.echo"]
-    {
-        assert_eq!(layout(&datagram, method), layout(&kamailio.folder.join("rpc"), method), "{method}");
+    for method in [
+        "core.uptime",
+        "core.shmmem",
+        "core.sockets_list",
+        "corex.list_sockets",
+        "core.version",
+        "core.echo",
+        "core.aliases_list",
+        "corex.list_aliases",
+        "sl.stats",
+    ] {
+        assert_eq!(layout(&datagram, method), layout(&kamailio.datagram_socket(), method), "{method}");
     }
     // Of threads and counters there are others; each is told in the same way.
     let (ours, theirs) = (shape(&path, &["core.psx"]), shape(&kamailio.socket(), &["core.psx"]));
     assert_eq!(ours[..6], theirs[..6]);
-    for args in
-        [&["tm.stats"][..], &["cnt.grp_get_all", "dialog"], &["cnt.grp_get_all", "shmem"], &["stats.fetch", "tmx:"]]
-    {
+    for args in [
+        &["tm.stats"][..],
+        &["cnt.grp_get_all", "dialog"],
+        &["cnt.grp_get_all", "shmem"],
+        &["stats.fetch", "tmx:"],
+        &["stats.fetch", "sl:"],
+    ] {
         let (ours, theirs) = (shape(&path, args), shape(&kamailio.socket(), args));
         assert!(ours.len() > 4, "{ours:?}");
         let strangers: Vec<_> = ours.iter().filter(|line| !theirs.contains(line)).collect();
         assert!(strangers.is_empty(), "{args:?}: {strangers:?} {theirs:?}");
     }
-    for args in
-        [&["no.such"][..], &["stats.fetch"], &["cnt.get", "dialog", "active_dialogs"], &["core.echo", "a", "b c"]]
-    {
+    for args in [
+        &["no.such"][..],
+        &["core.tcp_info"],
+        &["core.tcp_options"],
+        &["core.tcp_list"],
+        &["core.aliases_list"],
+        &["corex.list_aliases"],
+        &["dlg.dlg_list", "nobody@example.com"],
+        &["stats.fetch"],
+        &["cnt.get", "dialog", "active_dialogs"],
+        &["core.echo", "a", "b c"],
+    ] {
         assert_eq!(kamcmd(&path, args), kamcmd(&kamailio.socket(), args), "{args:?}");
     }
     let lines = |socket: &Path| kamcmd(socket, &["stats.get_statistics", "active_dialogs", "no_such", "dialog:"]);

@@ -1,5 +1,6 @@
 //! `[log]`: each format, as whoever reads it gets it, and what is not told.
 
+use crate::clients::wait_for;
 use crate::program::Siplane;
 use serde_json::Value;
 use std::ffi::CString;
@@ -42,7 +43,8 @@ fn text_is_lines_for_people_with_or_without_their_time() {
 #[test]
 fn json_is_an_object_to_a_line_with_a_key_for_each_thing_that_is_told() {
     let siplane = start(65, "format = \"json\"");
-    let log = siplane.log();
+    // It answers before it has told everything.
+    let log = wait_for("the table is told", || Some(siplane.log()).filter(|log| log.contains("table published")));
     let objects: Vec<Value> =
         log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
     let ready = objects.iter().find(|object| object["message"] == "ready").unwrap_or_else(|| panic!("{log}"));
@@ -54,7 +56,8 @@ fn json_is_an_object_to_a_line_with_a_key_for_each_thing_that_is_told() {
 #[test]
 fn at_info_nothing_is_told_of_single_calls() {
     let siplane = start(66, "format = \"json\"\nlevel = \"info\"");
-    let before = siplane.log();
+    // The last line of a start.
+    let before = wait_for("the table is told", || Some(siplane.log()).filter(|log| log.contains("table published")));
     let caller = UdpSocket::bind("127.62.66.2:0").unwrap();
     caller.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let from = caller.local_addr().unwrap();

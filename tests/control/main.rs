@@ -1,5 +1,6 @@
 //! The doors of the control side on real sockets, with the real clients.
 
+mod bounds;
 mod browser;
 mod clients;
 mod ctl;
@@ -10,15 +11,20 @@ mod database;
 mod datagram;
 mod dispatcher;
 mod fifo;
+mod gone;
 mod http;
 mod http_tls;
 mod inspect;
 mod kamcmd;
+mod live_dispatcher;
 mod live_kamailio;
 mod log;
 mod metrics;
 mod page;
 mod page_browser;
+mod places;
+#[path = "../kamailio/process.rs"]
+mod process;
 #[path = "../loopback/program.rs"]
 mod program;
 mod reload;
