@@ -192,6 +192,7 @@ impl Server {
             lifecycle: Arc::clone(&self.lifecycle),
             events,
             grants: Some(grants),
+            on_reload: service::reloading,
         });
         let thread = doors.serve(Arc::new(control), core);
         self.control = Some(thread.map_err(|error| ServerError::System("control side", error))?);

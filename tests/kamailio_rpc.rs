@@ -100,6 +100,7 @@ impl Siplane {
         let policy = Policy { table, rules: Vec::new(), default_set: None };
         let control = Control::new(ControlPlan {
             grants: None,
+            on_reload: |_| {},
             policy: Arc::new(ArcSwap::from_pointee(policy)),
             probing: Arc::new(ArcSwap::from_pointee(probe_settings(&config.prober, &config.settings))),
             counters: Vec::new(),

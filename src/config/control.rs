@@ -115,7 +115,7 @@ pub(super) fn control(mut section: Section<'_>) -> ControlSettings {
     let http = section.item("http").and_then(|item| http(item.section("a table, [control.http]")?));
     let default = ControlSettings::default();
     let settings = ControlSettings {
-        socket: path(&mut section, "socket"),
+        socket: socket(&mut section),
         datagram_socket: path(&mut section, "datagram_socket"),
         fifo: path(&mut section, "fifo"),
         fifo_reply_dir: path(&mut section, "fifo_reply_dir").unwrap_or(default.fifo_reply_dir),
@@ -127,6 +127,11 @@ pub(super) fn control(mut section: Section<'_>) -> ControlSettings {
     };
     section.finish();
     settings
+}
+
+/// Where `siplane ctl` finds the process that runs.
+pub(super) fn socket(section: &mut Section<'_>) -> Option<PathBuf> {
+    path(section, "socket")
 }
 
 fn http(mut section: Section<'_>) -> Option<HttpSettings> {

@@ -62,6 +62,7 @@ use set::ListSets;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use toml::Spanned;
 use toml::de::DeTable;
 
 /// The config that is used when no file is named: `config/siplane.toml`, which documents every key.
@@ -183,11 +184,24 @@ impl Default for ProberSettings {
 /// All [`Problems`] of the files, of which at least one is an error; a file that cannot be read is one.
 pub fn load(path: &Path) -> Result<Config, Problems> {
     let file_name = path.display().to_string();
-    let bytes = read(path).map_err(|error| unusable(&file_name, &error, "a file that can be read"))?;
-    match core::str::from_utf8(&bytes) {
-        Ok(text) => parse(text, &file_name).map(|config| Config { path: Some(path.to_owned()), ..config }),
-        Err(error) => Err(not_utf8(&bytes[..error.valid_up_to()], &file_name)),
-    }
+    let config = parse(&text_of(path, &file_name)?, &file_name)?;
+    Ok(Config { path: Some(path.to_owned()), ..config })
+}
+
+/// The control socket that the config at `path` names, if any. Nothing else of it is looked at: neither a mistake elsewhere nor a database
+/// that is down keeps anybody from asking a siplane that runs.
+///
+/// # Errors
+///
+/// The file cannot be read, is no TOML, or has something else in that place.
+pub fn control_socket(path: &Path) -> Result<Option<PathBuf>, Problems> {
+    let file_name = path.display().to_string();
+    let text = text_of(path, &file_name)?;
+    let source = Source::new(&text, &file_name);
+    let Some(table) = document(&source, &text) else { return Err(source.into_problems()) };
+    let socket = control::socket(&mut Section::root(&source, table.get_ref()).section("control"));
+    let problems = source.into_problems();
+    if problems.has_errors() { Err(problems) } else { Ok(socket) }
 }
 
 /// Reads `text`; problems call it `file_name`. A list file with a relative path is looked for beside that.
@@ -222,18 +236,20 @@ struct Outside<'r> {
 
 fn parse_with(text: &str, file_name: &str, outside: Outside<'_>) -> Result<Config, Problems> {
     let source = Source::new(text, file_name);
-    let table = match DeTable::parse(text) {
-        Ok(table) => table,
-        Err(error) => {
-            let offset = error.span().map_or(0, |span| span.start);
-            source.note(offset, "", format!("no TOML: {}", error.message()), String::new(), Kind::Error);
-            return Err(source.into_problems());
-        }
-    };
+    let Some(table) = document(&source, text) else { return Err(source.into_problems()) };
     let beside = Path::new(file_name).parent().unwrap_or(Path::new(""));
     let (config, list_problems) = config(Section::root(&source, table.get_ref()), beside, outside);
     let problems = source.into_problems().followed_by(list_problems);
     if problems.has_errors() { Err(problems) } else { Ok(Config { warnings: problems, ..config }) }
+}
+
+/// The document, or its problem is noted.
+fn document<'t>(source: &Source<'_>, text: &'t str) -> Option<Spanned<DeTable<'t>>> {
+    let note = |error: &toml::de::Error| {
+        let offset = error.span().map_or(0, |span| span.start);
+        source.note(offset, "", format!("no TOML: {}", error.message()), String::new(), Kind::Error);
+    };
+    DeTable::parse(text).inspect_err(note).ok()
 }
 
 /// The config, and the problems of its list file or its table.
@@ -346,6 +362,12 @@ fn only_set(sets: &[SetSpec], rules: &[Rule]) -> Option<SetId> {
         ([set], []) => Some(set.id),
         _ => None,
     }
+}
+
+fn text_of(path: &Path, file_name: &str) -> Result<String, Problems> {
+    let bytes = read(path).map_err(|error| unusable(file_name, &error, "a file that can be read"))?;
+    String::from_utf8(bytes)
+        .map_err(|error| not_utf8(&error.as_bytes()[..error.utf8_error().valid_up_to()], file_name))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

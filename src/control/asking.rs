@@ -134,6 +134,7 @@ mod tests {
         let policy = Policy { table, rules: vec![], default_set: None };
         Control::new(ControlPlan {
             grants: None,
+            on_reload: |_| {},
             probing: Arc::new(ArcSwap::from_pointee(probe_settings(&config.prober, &config.settings))),
             events: Arc::new(EventLog::new(&config.control)),
             config,

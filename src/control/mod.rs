@@ -30,6 +30,7 @@ mod metrics;
 mod probing;
 mod publish;
 mod reload;
+mod reloading;
 mod rows;
 mod rpc;
 mod running;

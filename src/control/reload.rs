@@ -46,6 +46,7 @@ impl Control {
     /// # Errors
     /// What is wrong with it; nothing has changed then.
     pub async fn reload(self: &Arc<Self>, source: Source, wish_of: &'static str) -> Result<Outcome, Fault> {
+        let _under_way = self.reloading.begin();
         let (is_file, is_read) = (source == Source::File, source != Source::Before);
         let make = move |_: &Self, now: &InForce| {
             let (next, outcome) = propose(now, source)?;

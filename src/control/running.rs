@@ -4,6 +4,7 @@ use super::EventLog;
 use super::freshness::Freshness;
 use super::in_force::InForce;
 use super::publish::Retired;
+use super::reloading::Reloading;
 use super::state_file::StateFile;
 use super::traces::Traces;
 use crate::config::Config;
@@ -27,6 +28,7 @@ pub struct Control {
     pub(super) state_file: StateFile,
     traces: Traces,
     pub(super) freshness: Freshness,
+    pub(super) reloading: Reloading,
 }
 
 /// What the control side is given at start.
@@ -50,6 +52,8 @@ pub struct ControlPlan {
     pub events: Arc<EventLog>,
     /// What the kernel has granted; none where no shard runs.
     pub grants: Option<Grants>,
+    /// Told true when a reload begins, false when none is under way any more; it must not wait.
+    pub on_reload: fn(bool),
 }
 
 impl Control {
@@ -64,6 +68,7 @@ impl Control {
             state_file: StateFile::new(plan.config.control.state_file.clone()),
             traces: Traces::default(),
             freshness: Freshness::new(),
+            reloading: Reloading::new(plan.on_reload),
             plan,
         };
         control.tell_table("started", "the process has started");

@@ -2,7 +2,8 @@
 //!
 //! # Policy
 //!
-//! - `READY=1` when calls are taken, `STOPPING=1` when new ones are refused.
+//! - `READY=1` when calls are taken, `STOPPING=1` when new ones are refused; `RELOADING=1` while the config is read anew, whoever asked for
+//!   it, and `READY=1` after it, also when nothing came of it: what was in force still is.
 //! - `WATCHDOG=1` twice in the time that `WatchdogSec` allows, but only while every shard begins new turns: a shard that is stuck takes its
 //!   share of the calls with it, and a restart is what brings them back. The prober and the control side are not looked at: no call
 //!   ends with them.
@@ -124,6 +125,16 @@ impl Service {
             Err(_) => {}
         }
     }
+}
+
+/// Tells that a reload begins, or that none is under way any more. What systemd does not hear is told by [`Service::tell`], which
+/// says something all the time.
+pub(super) fn reloading(begins: bool) {
+    let news: Vec<NotifyState<'_>> = match begins {
+        true => [NotifyState::Reloading].into_iter().chain(NotifyState::monotonic_usec_now()).collect(),
+        false => vec![NotifyState::Ready],
+    };
+    let _ = sd_notify::notify(&news);
 }
 
 fn tell_of_shard(shard: usize, change: Change) {

@@ -174,7 +174,7 @@ fn what_is_changed_at_run_time_is_told_and_what_a_reload_makes_of_it() {
     assert!(done(&place, &["reload"]).starts_with("0 added, 0 removed, 1 changed"));
     assert_eq!(json(&done(&place, &["--json", "show", "bridges", "gw1"]))["weight"], json!(3));
     assert!(done(&place, &["rollback"]).starts_with("0 added, 0 removed, 1 changed"));
-    fs::write(Place::config(&siplane), "banana").unwrap();
+    fs::write(siplane.config(), "banana").unwrap();
     let fault = refused(&place, &["reload"]);
     assert!(fault.contains("siplane.toml:1:"), "{fault}");
     assert_eq!(siplane.terminate().code(), Some(0));
@@ -244,7 +244,9 @@ fn nobody_there_and_bad_usage_have_exit_status_2_and_a_cure() {
     };
     let without = with("");
     assert_eq!((without.status, without.err.contains("no [control] socket")), (Some(2), true), "{}", without.err);
-    let named = with("[control]\nsocket = \"/nowhere/ctl.sock\"");
+    // Neither what is wrong elsewhere in it nor a database that is down keeps an operator from asking.
+    let broken = "[database]\nurl = \"sqlite:///nowhere/d.db\"\n[wrong]\n[control]\nsocket = \"/nowhere/ctl.sock\"";
+    let named = with(broken);
     assert_eq!((named.status, named.err.contains("cannot connect to /nowhere/ctl.sock")), (Some(2), true));
 }
 

@@ -64,13 +64,13 @@ fn what_operators_do_and_what_comes_of_it_is_told_with_who_did_it() {
     done(&place, &["set", "bridges", "gw1", "weight=4"]);
     let published = event(&mut ctl, "published", mark);
     assert_eq!(published["summary"], json!("0 added, 0 removed, 1 changed"));
-    let good = fs::read_to_string(Place::config(&siplane)).unwrap();
-    fs::write(Place::config(&siplane), "banana").unwrap();
+    let good = fs::read_to_string(siplane.config()).unwrap();
+    fs::write(siplane.config(), "banana").unwrap();
     siplane.signal("HUP");
     let failed = event(&mut ctl, "reload-failed", mark);
     assert_eq!(failed["by"], json!("signal"));
     assert!(failed["fault"].as_str().unwrap().contains("siplane.toml:1:"), "{failed}");
-    fs::write(Place::config(&siplane), good).unwrap();
+    fs::write(siplane.config(), good).unwrap();
     siplane.signal("HUP");
     assert!(
         event(&mut ctl, "reloaded", mark)["summary"].as_str().unwrap().starts_with("0 added, 0 removed, 1 changed")

@@ -41,14 +41,9 @@ impl Place {
         Siplane::start(host, |address| self.text(address, control, sets))
     }
 
-    pub fn config(siplane: &Siplane) -> PathBuf {
-        let name = format!("loopback-{}-{}", siplane.address, std::process::id());
-        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name).join("siplane.toml")
-    }
-
     /// Puts another config into the file of `siplane`.
     pub fn write(&self, siplane: &Siplane, control: &str, sets: &str) {
-        fs::write(Self::config(siplane), self.text(siplane.address, control, sets)).unwrap();
+        fs::write(siplane.config(), self.text(siplane.address, control, sets)).unwrap();
     }
 
     /// Where its control socket is.
@@ -150,7 +145,7 @@ fn a_bad_file_changes_nothing_and_tells_file_line_and_key() {
     let mut ctl = place.connect();
     ctl.call("dispatcher.drain", json!([1, "sip:127.62.32.11"])).unwrap();
     let before = ctl.call("dispatcher.list", json!(["full"])).unwrap();
-    let file = Place::config(&siplane);
+    let file = siplane.config();
     let written = fs::read_to_string(&file).unwrap();
     let name = file.display();
     let line = written.lines().count();
@@ -211,7 +206,7 @@ fn a_signal_reloads_and_ends_nothing() {
     wait_for(&siplane, "config reloaded", 1);
     let mut ctl = place.connect();
     assert!(ctl.call("dispatcher.get", json!([1, "sip:127.62.33.12"])).is_ok());
-    fs::write(Place::config(&siplane), "listen").unwrap();
+    fs::write(siplane.config(), "listen").unwrap();
     siplane.signal("HUP");
     wait_for(&siplane, "config not reloaded", 1);
     assert!(ctl.call("dispatcher.get", json!([1, "sip:127.62.33.12"])).is_ok());

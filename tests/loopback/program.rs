@@ -54,6 +54,12 @@ impl Siplane {
         fs::read_to_string(self.directory.join("log")).unwrap()
     }
 
+    /// Its config file.
+    #[allow(dead_code, reason = "not every test program changes it")]
+    pub fn config(&self) -> PathBuf {
+        self.directory.join("siplane.toml")
+    }
+
     /// Sends it the signal of that name.
     pub fn signal(&self, name: &str) {
         let id = self.child.id();

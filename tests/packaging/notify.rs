@@ -30,10 +30,14 @@ impl Systemd {
     }
 
     fn start(&self, host: u8) -> Siplane {
+        self.start_with(host, "")
+    }
+
+    fn start_with(&self, host: u8, control: &str) -> Siplane {
         let config = |address| {
             format!(
                 "listen = [\"udp:{address}\"]\nshards = 2\nshutdown_timeout_s = 3\n[[set]]\nid = 1\ndestinations = [\n\
-                 \"sip:127.62.{host}.11:5060\", {{ uri = \"sip:127.62.{host}.12:5060\", disabled = true }}]\n"
+                 \"sip:127.62.{host}.11:5060\", {{ uri = \"sip:127.62.{host}.12:5060\", disabled = true }}]\n{control}"
             )
         };
         Siplane::start_as(SocketAddr::from(([127, 62, host, 1], 0)), config, |command| {
@@ -116,6 +120,47 @@ fn a_stuck_shard_ends_what_the_watchdog_hears_until_it_moves_again() {
     drop(stopped);
     assert!(systemd.hears_line("WATCHDOG=1"), "{:?}", systemd.heard);
     said("the shard gets on again");
+    assert_eq!(siplane.terminate().code(), Some(0));
+}
+
+/// What systemd hears of one reload that `ask` asks for.
+fn reload_is_heard(systemd: &mut Systemd, ask: impl FnOnce()) {
+    systemd.drain();
+    systemd.heard.clear();
+    ask();
+    assert!(systemd.hears_line("READY=1"), "{:?}", systemd.heard);
+    let told: Vec<&str> = systemd.heard.iter().map(String::as_str).filter(|line| !line.starts_with("WATCHDOG")).collect();
+    let [begins, at, "READY=1"] = told[..] else { panic!("{told:?}") };
+    assert_eq!(begins, "RELOADING=1");
+    // Of CLOCK_MONOTONIC, microseconds: systemd 253 and later ask for it.
+    let at: u64 = at.strip_prefix("MONOTONIC_USEC=").unwrap_or_else(|| panic!("{told:?}")).parse().unwrap();
+    let uptime = fs::read_to_string("/proc/uptime").unwrap();
+    let uptime: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+    assert!((uptime - at as f64 / 1e6).abs() < AT_LAST.as_secs_f64(), "{at}, up for {uptime} s");
+}
+
+#[test]
+fn systemd_hears_of_every_reload_and_the_units_own_fails_when_the_file_is_bad() {
+    const UNIT: &str = include_str!("../../packaging/siplane.service");
+    let mut systemd = Systemd::new("reload");
+    let socket = std::env::temp_dir().join(format!("siplane-notify-{}.sock", std::process::id()));
+    let siplane = systemd.start_with(33, &format!("[control]\nsocket = \"{}\"\n", socket.display()));
+    assert!(systemd.hears_line("READY=1"), "{:?}", systemd.heard);
+    reload_is_heard(&mut systemd, || siplane.signal("HUP"));
+    let words = UNIT.lines().find_map(|line| line.strip_prefix("ExecReload=/usr/bin/siplane ")).unwrap();
+    let reload = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_siplane"));
+        let output = command.args(words.split(' ')).arg("--socket").arg(&socket).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    reload_is_heard(&mut systemd, || assert_eq!(reload(), (Some(0), String::new())));
+    let good = fs::read_to_string(siplane.config()).unwrap();
+    fs::write(siplane.config(), good.replace("shards", "shards_typo")).unwrap();
+    // What was in force still is: calls go on, and so does what systemd thinks of it.
+    reload_is_heard(&mut systemd, || {
+        let (status, told) = reload();
+        assert!(status == Some(1) && told.contains("siplane.toml:2: shards_typo: "), "{status:?} {told}");
+    });
     assert_eq!(siplane.terminate().code(), Some(0));
 }
 

@@ -179,14 +179,12 @@ pub(super) fn socket(named: Option<&Path>, config: Option<&Path>) -> Outcome<Pat
     let usual = || PathBuf::from(DEFAULT_SOCKET);
     match config {
         Some(file) => {
-            let config = config::load(file).map_err(|problems| Failure::Usage(problems.to_string()))?;
+            let socket = config::control_socket(file).map_err(|problems| Failure::Usage(problems.to_string()))?;
             let none = || format!("{}: no [control] socket: siplane cannot be asked", file.display());
-            config.control.socket.ok_or_else(|| Failure::Usage(none()))
+            socket.ok_or_else(|| Failure::Usage(none()))
         }
         // One that is being edited must not keep an operator from looking.
-        None => {
-            Ok(config::load(Path::new(DEFAULT_CONFIG)).ok().and_then(|read| read.control.socket).unwrap_or_else(usual))
-        }
+        None => Ok(config::control_socket(Path::new(DEFAULT_CONFIG)).ok().flatten().unwrap_or_else(usual)),
     }
 }
 
