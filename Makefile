@@ -45,13 +45,14 @@ demo: tools ## build siplane and watch it take calls for some 15 s, with a desti
 	$(BINARY) demo
 
 # One after the other: they share two cores and one target folder.
-test: ## everything: format, lints, core alone, docs, licences, tests, real calls
+test: ## everything: format, lints, core alone, docs, licences, tests, the package, real calls
 	@$(MAKE) --no-print-directory setup
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory core
 	@$(MAKE) --no-print-directory docs
 	@$(MAKE) --no-print-directory deny
 	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory deb
 	@$(MAKE) --no-print-directory sipp
 
 lint: ## formatting and clippy
@@ -81,9 +82,10 @@ unit: ## every cargo test (cargo-nextest where it is installed, and then the doc
 release: ## the release binary
 	cargo build --release --locked
 
-deb: tools ## the Debian package, in target/debian, tried out in a copy of this machine (installs cargo-deb where it is missing)
-	@command -v cargo-deb >/dev/null || cargo install cargo-deb --locked
-	cargo deb --locked
+# cargo-deb unoptimised, and with the system's xz: what it does takes seconds, what building it takes would be minutes.
+deb: release ## the Debian package, in target/debian, tried out in a copy of this machine (installs cargo-deb where it is missing)
+	@command -v cargo-deb >/dev/null || cargo install cargo-deb --locked --debug --no-default-features
+	cargo deb --locked --no-build
 	cargo test --locked --test packaging -- --ignored deb
 
 sipp: release ## real calls through the release binary, on 127.0.0.0/8, and what `load` makes of its samples

@@ -7,6 +7,8 @@ pub mod demo;
 mod demo_server;
 mod host;
 mod log;
+#[cfg(test)]
+mod man;
 mod run;
 mod top;
 

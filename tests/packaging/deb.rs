@@ -59,10 +59,27 @@ fn what_the_package_names_is_there_and_fits_together() {
         installed.iter().any(|path| path.starts_with("/usr/lib/sysusers.d/") && postinst.contains(path.as_str())),
         "{postinst}"
     );
-    // What the config opens is in a folder that systemd makes.
-    let socket = at(CONFIG, &["control", "socket"]);
-    let socket = socket.as_str().unwrap();
-    assert!(socket.starts_with(&format!("/run/{}/", unit("RuntimeDirectory")[0])), "{socket}");
+}
+
+/// kamcmd, kamcli, ctl and systemctl reload work at once, and operators' words outlive a restart: each place is in a folder that systemd
+/// makes, and the one with the sockets lets the group in, to make sockets for replies that siplane may write to.
+#[test]
+fn what_the_packages_config_opens_is_where_the_unit_lets_it() {
+    for (key, folder) in [
+        ("socket", format!("/run/{}/", unit("RuntimeDirectory")[0])),
+        ("datagram_socket", format!("/run/{}/", unit("RuntimeDirectory")[0])),
+        ("state_file", format!("/var/lib/{}/", unit("StateDirectory")[0])),
+    ] {
+        let path = at(CONFIG, &["control", key]);
+        assert!(path.as_str().unwrap().starts_with(&folder), "{key}: {path:?}");
+    }
+    // The one that ctl goes to when nothing says otherwise, as ExecReload does.
+    assert_eq!(at(CONFIG, &["control", "socket"]).as_str(), Some("/run/siplane/ctl.sock"));
+    assert_eq!(unit("ExecReload"), ["/usr/bin/siplane ctl reload"]);
+    let mode = u32::from_str_radix(unit("RuntimeDirectoryMode")[0], 8).unwrap();
+    assert_eq!(mode & 0o070, 0o070, "the group makes sockets there");
+    assert_eq!(mode & 0o3000, 0o3000, "which are of the group, and which nobody else removes");
+    assert_eq!(mode & 0o007, 0, "nobody else");
 }
 
 #[test]
@@ -108,20 +125,22 @@ fn systemd_understands_the_unit_and_finds_it_closed() {
 #[test]
 fn the_packages_config_starts_as_it_stands_and_says_that_it_has_nobody_to_call() {
     let http = TcpListener::bind("127.62.33.1:0").unwrap().local_addr().unwrap();
-    let socket = std::env::temp_dir().join(format!("siplane-packaged-{}.sock", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("siplane-packaged-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
     let siplane = Siplane::start(SocketAddr::from(([127, 62, 33, 1], 0)), |address| {
         let config =
             CONFIG.replace("127.0.0.1:5060", &address.to_string()).replace("127.0.0.1:9680", &http.to_string());
-        config.replace("/run/siplane/ctl.sock", socket.to_str().unwrap())
+        let own = format!("{}/", folder.display());
+        config.replace("\"/run/siplane/", &format!("\"{own}")).replace("\"/var/lib/siplane/", &format!("\"{own}"))
     });
     let mut stream = TcpStream::connect(http).unwrap();
     stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     assert!(text.starts_with("HTTP/1.1 503 ") && text.ends_with("no destination is available\n"), "{text}");
-    assert!(socket.exists());
+    assert!(["ctl.sock", "rpc.sock"].iter().all(|socket| folder.join(socket).exists()));
     assert_eq!(siplane.terminate().code(), Some(0));
-    let _ = fs::remove_file(&socket);
+    fs::remove_dir_all(&folder).unwrap();
 }
 
 /// The package that `make deb` has built last.
@@ -151,6 +170,7 @@ fn the_built_package_has_its_files_and_scripts() {
         ("-rw-r--r-- 0/0", "./etc/siplane/siplane.toml"),
         ("-rw-r--r-- 0/0", "./usr/lib/systemd/system/siplane.service"),
         ("-rw-r--r-- 0/0", "./usr/lib/sysusers.d/siplane.conf"),
+        ("-rw-r--r-- 0/0", "./usr/share/man/man1/siplane.1.gz"),
         ("-rw-r--r-- 0/0", "./usr/share/siplane/alerts.yml"),
         ("-rw-r--r-- 0/0", "./usr/share/siplane/grafana-dashboard.json"),
         ("-rw-r--r-- 0/0", "./usr/share/doc/siplane/siplane.toml"),
@@ -185,7 +205,10 @@ fn the_built_package_installs_runs_and_leaves_nothing_behind() {
     let said = String::from_utf8_lossy(&run.stdout).into_owned();
     assert!(run.status.success(), "{said}{}", String::from_utf8_lossy(&run.stderr));
     let expected = "install ok installed\nconffiles: /etc/siplane/siplane.toml\nuser: siplane of siplane\nenabled: disabled\nunit: verified\n\
-                    readyz: 503 not ready: no destination is available\ncontrol: True\ncall: SIP/2.0 503 Service Unavailable\nended: 0\n\
+                    readyz: 503 not ready: no destination is available\ncall: SIP/2.0 503 Service Unavailable\n\
+                    ctl: siplane answers\nkamcmd: siplane\nkamcli: \"siplane\nstranger: Permission denied\n\
+                    drain: sip:192.0.2.11:5060 of set 1 is draining: no new calls, 0 go on\n\
+                    reload: nothing changed\nended: 0\nafter a restart: \"admin\": \"draining\"\n\
                     config after an upgrade: # the operator's own\nconfig after a removal: # the operator's own\npurged\n";
     assert_eq!(said, expected);
     assert!(

@@ -27,15 +27,20 @@ systemd-analyze verify /usr/lib/systemd/system/siplane.service
 echo "unit: verified"
 
 # As the unit has it: the folders, the user, the capabilities.
-install -d -o siplane -g siplane -m 750 /run/siplane /var/lib/siplane
+unit() { sed -n "s/^$1=//p" /usr/lib/systemd/system/siplane.service; }
+install -d -o siplane -g siplane -m "$(unit RuntimeDirectoryMode)" /run/siplane
+install -d -o siplane -g siplane -m "$(unit StateDirectoryMode)" /var/lib/siplane
+start() {
+    (umask "$(unit UMask)" && exec setpriv --reuid siplane --regid siplane --clear-groups --no-new-privs \
+        --inh-caps=-all,+net_bind_service,+bpf --ambient-caps=-all,+net_bind_service,+bpf --bounding-set=-all,+net_bind_service,+bpf \
+        /usr/bin/siplane run --config /etc/siplane/siplane.toml) 2> /log &
+}
 python3 - <<'PYTHON'
 import fcntl, socket, struct
 # lo of this network namespace goes up (SIOCSIFFLAGS, IFF_UP | IFF_RUNNING).
 fcntl.ioctl(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), 0x8914, struct.pack("16sh14x", b"lo", 0x41))
 PYTHON
-setpriv --reuid siplane --regid siplane --clear-groups --no-new-privs --inh-caps=-all,+net_bind_service,+bpf \
-    --ambient-caps=-all,+net_bind_service,+bpf --bounding-set=-all,+net_bind_service,+bpf \
-    /usr/bin/siplane run --config /etc/siplane/siplane.toml 2> /log &
+start
 python3 - <<'PYTHON'
 import socket, time, urllib.error, urllib.request
 for attempt in range(200):
@@ -48,10 +53,6 @@ for attempt in range(200):
         time.sleep(0.1)
 else:
     raise SystemExit(open("/log").read())
-control = socket.socket(socket.AF_UNIX)
-control.connect("/run/siplane/ctl.sock")
-control.sendall(b'{"jsonrpc":"2.0","method":"core.uptime","id":1}\n')
-print("control:", "uptime" in control.recv(4096).decode())
 call = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 call.settimeout(10)
 call.bind(("127.0.0.1", 0))
@@ -64,9 +65,37 @@ while not answer.startswith("SIP/2.0 5"):
     answer = call.recv(65536).decode()
 print("call:", answer.splitlines()[0])
 PYTHON
-kill -TERM $!
-wait $!
+# Somebody in the group siplane, and somebody who is not.
+useradd -M -G siplane member
+useradd -M stranger
+as() { who=$1; shift; setpriv --reuid "$who" --regid "$who" --init-groups --inh-caps=-all env HOME=/nowhere LC_ALL=C.UTF-8 "$@"; }
+cat > /kamcli.ini <<'INI'
+[main]
+domain=example.com
+[ctl]
+type=jsonrpc
+[jsonrpc]
+transport=socket
+srvaddr=/run/siplane/rpc.sock
+rcvaddr=/run/siplane/kamcli
+outformat=json
+INI
+# Whatever PATH the machine was started with.
+PATH=$PATH:/usr/sbin
+echo "ctl: $(as member siplane ctl ping | cut -d, -f1)"
+echo "kamcmd: $(as member kamcmd -s unix:/run/siplane/ctl.sock core.version | cut -d' ' -f1)"
+echo "kamcli: $(as member kamcli --no-default-configs -c /kamcli.ini srv version | grep -o '"siplane')"
+echo "stranger: $(as stranger siplane ctl ping 2>&1 | grep -o 'Permission denied')"
+echo "drain: $(as member siplane ctl drain bridges sip:192.0.2.11:5060)"
+# What ExecReload= runs.
+as siplane $(unit ExecReload) > /reloaded && echo "reload: $(head -n 1 /reloaded)"
+end() { kill -TERM $! && wait $!; }
+end
 echo "ended: $?"
+start
+for attempt in $(seq 100); do as member siplane ctl ping > /log 2>&1 && break; sleep 0.1; done
+echo "after a restart: $(as member siplane ctl --json show bridges sip:192.0.2.11:5060 | grep -o '"admin": "[a-z]*"')"
+end
 
 echo "# the operator's own" >> /etc/siplane/siplane.toml
 dpkg -i --force-confdef /siplane.deb > /log 2>&1 || { cat /log; exit 1; }
