@@ -47,6 +47,9 @@ pub(super) fn settings(root: &mut Section<'_>) -> Settings {
         keepalive: default.keepalive,
         dialog_details: default.dialog_details,
         decisions_every: root.number("decisions_every", 0..=1_000_000, default.decisions_every),
+        // Bounds of our own.
+        keepalives_unanswered_max: default.keepalives_unanswered_max,
+        timers_per_turn: default.timers_per_turn,
     };
     settings.timers = timers(root.section("timers"));
     (settings.dialog, settings.keepalive, settings.dialog_details) =

@@ -51,6 +51,9 @@ fn differing(running: &Config, next: &Config) -> Vec<&'static str> {
         stored_bytes_max,
         dialog_details,
         decisions_every,
+        // Bounds that no key sets.
+        keepalives_unanswered_max: _,
+        timers_per_turn: _,
     } = &running.settings;
     let other = &next.settings;
     let keys = [

@@ -32,8 +32,7 @@ impl Proxy {
             return Err(NotStarted);
         };
         if self.clients.is_full() {
-            self.stats.refused_full += 1;
-            return Err(NotStarted);
+            return Err(self.no_room_for_branch(server));
         }
         let set = self.set_of(turn, server).filter(|_| hop.destination.is_some());
         let overload_control = set.is_some_and(|set| set.overload_control);
@@ -62,11 +61,19 @@ impl Proxy {
             turn.out.unpush();
             self.release_branch(turn, id);
             self.clients.remove(id);
-            self.stats.refused_full += 1;
-            return Err(NotStarted);
+            return Err(self.no_room_for_branch(server));
         };
         self.take_branch(turn, server, id, sent);
         Ok(())
+    }
+
+    #[cold]
+    fn no_room_for_branch(&mut self, server: Id) -> NotStarted {
+        self.stats.refused_full += 1;
+        // What a set's targets are passed over for is their own room.
+        let relayed = self.servers.get_mut(server).filter(|server| server.context.set.is_none());
+        relayed.into_iter().for_each(|server| server.context.no_room = true);
+        NotStarted
     }
 
     /// The load of a new call at `hop`. A destination that has no room for it is passed over.

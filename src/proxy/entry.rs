@@ -181,7 +181,7 @@ pub(crate) struct ResponseContext {
     pub(crate) timed_out: bool,
     /// A branch could not be sent.
     pub(crate) unreachable: bool,
-    /// A target had no room for another call.
+    /// A target had no room for another call, or we had none for the branch of a request without a set.
     pub(crate) no_room: bool,
     /// The caller sent CANCEL.
     pub(crate) cancelled: bool,

@@ -20,7 +20,6 @@ use super::forward::Hop;
 use super::request::{Incoming, may_be_target};
 use super::settings::KeepaliveTo;
 use super::slab::Id;
-use crate::limits;
 use crate::sip::{Message, Method, Status, scan};
 use core::time::Duration;
 
@@ -124,7 +123,7 @@ impl Proxy {
             return;
         }
         // Half of the room for client transactions at most: calls come first.
-        if self.ends.unanswered >= limits::KEEPALIVES_UNANSWERED_MAX.min(self.settings.transactions_max) {
+        if self.ends.unanswered >= self.settings.keepalives_unanswered_max.min(self.settings.transactions_max) {
             self.stats.keepalives_skipped += 1;
             return;
         }

@@ -28,6 +28,7 @@ struct Entry {
 pub struct Outbox {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
+    full_at: usize,
 }
 
 impl Default for Outbox {
@@ -40,7 +41,17 @@ impl Outbox {
     /// With room for [`limits::OUTBOX_BYTES`] and one more datagram.
     #[must_use]
     pub fn new() -> Self {
-        Self { bytes: Vec::with_capacity(limits::OUTBOX_BYTES), entries: Vec::with_capacity(2048) }
+        Self {
+            bytes: Vec::with_capacity(limits::OUTBOX_BYTES),
+            entries: Vec::with_capacity(2048),
+            full_at: limits::OUTBOX_BYTES - 4 * limits::DATAGRAM_BYTES_MAX,
+        }
+    }
+
+    /// The same, which is full with so many bytes already.
+    #[must_use]
+    pub fn full_at(bytes: usize) -> Self {
+        Self { full_at: bytes, ..Self::new() }
     }
 
     /// Forgets everything; the memory stays.
@@ -64,7 +75,7 @@ impl Outbox {
     /// Whether the shard must send before it goes on.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.bytes.len() >= limits::OUTBOX_BYTES - 4 * limits::DATAGRAM_BYTES_MAX
+        self.bytes.len() >= self.full_at
     }
 
     /// The datagrams in order.

@@ -6,7 +6,7 @@ use super::{Datagram, Proxy, Turn};
 use crate::sip::{Blame, Defect, Message, Method, Reply, Start, Status, push_number, reply, reply_address};
 
 /// Retry-After of a refusal for lack of room or because we stop, seconds.
-const RETRY_AFTER_S: u32 = 10;
+pub(super) const RETRY_AFTER_S: u32 = 10;
 /// Methods that go through us; others do too, this is what an OPTIONS answer says (RFC 3261 §11.2).
 const ALLOW: &[u8] =
     b"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, SUBSCRIBE, NOTIFY, PUBLISH, INFO, REFER, MESSAGE, \

@@ -162,6 +162,10 @@ pub struct Settings {
     pub dialogs_max: usize,
     /// Bytes of stored messages per shard.
     pub stored_bytes_max: usize,
+    /// Keepalives per shard that wait for their answers.
+    pub keepalives_unanswered_max: usize,
+    /// Due timers that one call of [`super::Proxy::handle_timeout`] handles, at least 1.
+    pub timers_per_turn: usize,
 }
 
 impl Default for Settings {
@@ -181,6 +185,8 @@ impl Default for Settings {
             transactions_ready: limits::TRANSACTIONS_READY_DEFAULT,
             dialogs_max: limits::DIALOGS_DEFAULT,
             stored_bytes_max: limits::STORED_BYTES_DEFAULT,
+            keepalives_unanswered_max: limits::KEEPALIVES_UNANSWERED_MAX,
+            timers_per_turn: limits::TIMERS_PER_TURN,
         }
     }
 }

@@ -7,16 +7,15 @@ use super::entry::{Cancel, Purpose};
 use super::slab::Id;
 use super::transaction::{Actions, ClientEvent, ServerEvent};
 use super::{Outbox, Policy, Proxy, Turn};
-use crate::limits;
 use crate::sip::{Message, Method, Status, Via, scan};
 use crate::time::Instant;
 use std::net::SocketAddr;
 
 impl Proxy {
-    /// Does what is due by `now`, at most [`limits::TIMERS_PER_TURN`] timers or an outbox full; the rest is due again at once.
+    /// Does what is due by `now`, at most [`super::Settings::timers_per_turn`] timers or an outbox full; the rest is due again at once.
     pub fn handle_timeout(&mut self, now: Instant, policy: &Policy, out: &mut Outbox) {
         let mut turn = Turn { now, policy, out };
-        for _ in 0..limits::TIMERS_PER_TURN {
+        for _ in 0..self.settings.timers_per_turn {
             if turn.out.is_full() {
                 return;
             }

@@ -183,3 +183,32 @@ fn an_answer_without_room_leaves_the_one_before() {
     assert!(world.proxy.stats().refused_full > 0);
     ends_clean(world);
 }
+
+// RFC 3261 §15.1.1, §21.5.4: a BYE that went nowhere ends nothing: the other side is still in the call.
+#[test]
+fn a_bye_whose_branch_finds_no_memory_ends_nothing_and_may_come_again() {
+    let busy = |settings: Settings| {
+        let mut world = World::with(settings, vec![set(Algorithm::Priority, &DESTINATIONS[..1])], vec![]);
+        let invite = established(&mut world);
+        world.wait_ms(40_000);
+        for branch in ["m1", "m2"] {
+            world.receive(CALLER, request("MESSAGE", "sip:b@example.com", branch, ""));
+            world.sent(FIRST, "MESSAGE");
+        }
+        world.receive(CALLER, in_dialog("BYE", "bye1", &invite, "to1"));
+        (world, invite)
+    };
+    let (roomy, _) = busy(settings());
+    let stored_bytes_max = roomy.proxy.stored_bytes() - 1;
+    let (mut world, invite) = busy(Settings { stored_bytes_max, ..settings() });
+    let refusal = world.sent(CALLER, "SIP/2.0 503");
+    assert_eq!(refusal.header("Retry-After"), "10");
+    assert_eq!((world.proxy.stats().refused_full, world.proxy.stats().dialogs_ended), (1, 0));
+    assert_eq!((world.load(0), world.proxy.dialogs()), (1, 1));
+    world.sent.clear();
+    world.wait_ms(70_000);
+    world.sent.clear();
+    assert_eq!((world.load(0), world.proxy.dialogs(), world.proxy.transactions()), (1, 1, 0));
+    hang_up(&mut world, &invite, "to1");
+    ends_clean(world);
+}
