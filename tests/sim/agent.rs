@@ -8,9 +8,13 @@ use crate::dialog::{Act, Dialog, Life, Unacked};
 use crate::message::Message;
 use crate::network::Packet;
 use crate::transaction::{ClientId, Event, Layer};
+use core::time::Duration;
 use siplane::time::Instant;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+
+/// When a BYE is sent again that was refused for lack of room.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// One user agent with one address and a second one (another interface, or another port of its host).
 #[derive(Debug)]
@@ -158,7 +162,11 @@ impl Agent {
         };
         let dialog = &mut self.dialogs[index];
         if dialog.bye == Some(id) {
-            if status >= 200 {
+            if status == 503 {
+                // RFC 3261 §21.5.4: for now; there may be room later.
+                (dialog.life, dialog.bye) = (Life::Live, None);
+                dialog.acts.push((now + RETRY_AFTER, Act::Bye));
+            } else if status >= 200 {
                 dialog.life = Life::Ended;
             }
         } else if status >= 200 {

@@ -25,7 +25,8 @@ impl Checks {
 
     /// The first branch of `context` goes to one of those who come first.
     pub(crate) fn comes_first(&self, context: &Context, target: &Destination) -> Verdict {
-        let Some(firsts) = context.firsts.as_ref().filter(|_| context.branches.is_empty()) else { return Ok(()) };
+        let first = context.branches.is_empty() && !self.lapsed(context);
+        let Some(firsts) = context.firsts.as_ref().filter(|_| first) else { return Ok(()) };
         ensure(firsts.contains(&target.id), || format!("{} comes first, not one of {firsts:?}", target.uri))
     }
 }

@@ -76,7 +76,7 @@ impl Overloaded {
     }
 
     /// A step is over.
-    pub(crate) fn observe(&mut self, now: Instant, bounds: OverloadBounds, seen: &Overload) -> Verdict {
+    pub(crate) fn observe(&mut self, now: Instant, bounds: OverloadBounds, seen: &Overload, lapses: u64) -> Verdict {
         let is = |word: &Word| (word.until, word.sequence) == (seen.valid_until, seen.sequence);
         if let Some(before) = self.doubt.take().filter(is) {
             self.word = before;
@@ -90,20 +90,22 @@ impl Overloaded {
         }
         let shed = self.shed_since(seen);
         self.shed = seen.shed;
-        self.stretch.go_on(now, core::mem::take(&mut self.placed), shed)
+        self.stretch.go_on(now, core::mem::take(&mut self.placed), shed, lapses)
     }
 }
 
 impl Stretch {
-    fn go_on(&mut self, now: Instant, placed: u64, shed: u64) -> Verdict {
+    fn go_on(&mut self, now: Instant, placed: u64, shed: u64, lapses: u64) -> Verdict {
         match self.rule {
             None => ensure(shed == 0, || format!("{shed} were shed without a report")),
             Some((OverloadAlgorithm::Loss, percent)) => {
                 self.owed += (i64::from(percent) - 100) * shed as i64 + i64::from(percent) * placed as i64;
                 (self.least, self.most) = (self.least.min(self.owed), self.most.max(self.owed));
-                // In any window the shed are within one of what was reported.
+                // In any window the shed are within one of what was reported, and one more for each that had no room.
                 let off = self.most - self.least;
-                ensure(off < 100, || format!("{off} hundredths of a request off a loss of {percent}"))
+                ensure(off < 100 + 100 * lapses as i64, || {
+                    format!("{off} hundredths of a request off a loss of {percent}")
+                })
             }
             Some((OverloadAlgorithm::Rate, calls)) => {
                 self.sends.extend((0..placed).map(|_| now));

@@ -39,8 +39,10 @@ impl Checks {
         let context = self.contexts.get(&key).ok_or_else(|| format!("a request from nowhere: {key}"))?;
         if let Some(known) = self.branches.get_mut(&branch) {
             ensure(known.context == key, || format!("branch {branch} is of {} already", known.context))?;
-            ensure(known.bytes == out.bytes, || String::from("a retransmission with other bytes"))?;
-            let same = known.destination == out.destination && known.socket == out.socket;
+            // What has no transaction goes to whoever is available then, by a socket that reaches it.
+            let moves = method == "CANCEL" && self.table_changes;
+            ensure(moves || known.bytes == out.bytes, || String::from("a retransmission with other bytes"))?;
+            let same = moves || known.destination == out.destination && known.socket == out.socket;
             ensure(same, || String::from("a retransmission to elsewhere"))?;
             let spacing = now.saturating_since(known.resent_at);
             known.resent_at = now;
@@ -61,6 +63,7 @@ impl Checks {
         } else if method == "CANCEL" {
             // RFC 3261 §16.10: a CANCEL of nothing known is passed on; any destination may get it.
             let known = self.set.destinations.iter().any(|destination| destination.address == out.destination);
+            self.stray_cancels += 1;
             ensure(known, || format!("CANCEL goes to {}", out.destination))?;
         } else {
             self.follows_route(context, out)?;
@@ -192,7 +195,10 @@ impl Checks {
         ensure(tried < self.set.failover_limit, || String::from("more targets than failover_limit"))?;
         // A fallback's turn comes when the set before has nothing left.
         let left = context.available_first.saturating_sub(earlier.len() - tried);
-        ensure(target.set == SetId(1) || left == 0 || self.table_changes, || format!("{left} targets were left"))?;
+        let lapsed = self.lapsed(context);
+        ensure(target.set == SetId(1) || left == 0 || self.table_changes || lapsed, || {
+            format!("{left} targets were left")
+        })?;
         let twice = earlier.iter().any(|branch| branch.destination == out.destination);
         ensure(!twice, || format!("{} was tried already", out.destination))?;
         ensure(!context.cancelled, || String::from("a new branch after CANCEL"))?;
@@ -236,6 +242,7 @@ impl Checks {
         let serial = self.at_once() == 1;
         let known = self.branches.get_mut(branch).ok_or("CANCEL of no branch")?;
         let context = &self.contexts[&known.context];
+        ensure(!context.past, || String::from("CANCEL of a branch of a process that died"))?;
         let same = known.destination == out.destination && known.socket == out.socket;
         ensure(same, || String::from("CANCEL goes elsewhere than its INVITE"))?;
         if let Some((_, first)) = &known.cancel {
@@ -269,6 +276,8 @@ impl Checks {
         let known = self.branches.get_mut(branch).ok_or("ACK of no branch")?;
         let same = known.destination == out.destination && known.socket == out.socket;
         ensure(same, || String::from("ACK goes elsewhere than its INVITE"))?;
+        let past = self.contexts.get(&known.context).is_some_and(|context| context.past);
+        ensure(!past, || String::from("ACK on a branch of a process that died"))?;
         known.acks += 1;
         ensure(known.acks <= known.finals, || format!("{} ACKs for {} finals", known.acks, known.finals))?;
         like_invite(message, &scan(&known.bytes))?;

@@ -29,6 +29,15 @@ impl Checks {
             format!("goes to {} by {:?}, not to {paths:?} by {:?}", out.destination, out.socket, context.socket)
         })?;
         let form = whole(message, 0);
+        if self.is_refusal(&key, status, message) {
+            return Ok(());
+        }
+        let Some(context) = self.contexts.get(&key) else { return Ok(()) };
+        // A transaction that had no room for any branch answers the same again.
+        if self.is_tight && context.branches.is_empty() && context.said_before.as_ref() == Some(&form) {
+            self.contexts.entry(key).and_modify(|context| context.final_sent = Some((status, form)));
+            return Ok(());
+        }
         let relayed = context.responses.contains(&form);
         match status {
             100 => trying(now, context, relayed)?,
@@ -53,17 +62,42 @@ impl Checks {
         Ok(())
     }
 
+    /// Whether this refuses a request for lack of room; so often as was counted.
+    fn is_refusal(&mut self, key: &str, status: u16, message: &Message<'_>) -> bool {
+        let Some(context) = self.contexts.get_mut(key).filter(|context| context.branches.is_empty()) else {
+            return false;
+        };
+        let refused = status == 503 && self.refused > 0 && all_values(message, "retry-after") == ["10"];
+        if refused {
+            (self.refused, self.refusals) = (self.refused - 1, self.refusals + 1);
+            context.final_sent = Some((status, whole(message, 0)));
+            context.refused = true;
+        }
+        refused
+    }
+
     /// A final response that is not a 2xx to INVITE.
     fn final_response(&self, now: Instant, context: &Context, status: u16, form: &[u8], relayed: bool) -> Verdict {
         // RFC 3261 §16.7 items 5 and 6: one only.
         ensure(!context.success_sent, || format!("{status} after 2xx"))?;
+        if context.method == "CANCEL" && relayed {
+            // RFC 3261 §16.11: what went on without state comes back so, as often as it is answered.
+            return ensure(self.cause.as_deref() == Some(form), || {
+                format!("{status} to CANCEL that did not just come in")
+            });
+        }
+        if context.method == "CANCEL" && self.table_changes && status == 481 {
+            // RFC 3261 §9.2: nobody is left to be asked, and there was when it came before.
+            return Ok(());
+        }
         if let Some((first, bytes)) = &context.final_sent {
             return ensure(bytes == form, || format!("{status} after {first}"));
         }
         if context.method != "INVITE" {
             // RFC 4320 §4.2
             ensure(status != 408, || String::from("408 to a non-INVITE"))?;
-            ensure(now.saturating_since(context.at) < TIMEOUT, || String::from("a late response to a non-INVITE"))?;
+            let waited = self.timers_until.saturating_since(context.at);
+            ensure(waited < TIMEOUT, || String::from("a late response to a non-INVITE"))?;
         }
         if !relayed {
             let own: &[u16] = match context.method.as_str() {
@@ -77,7 +111,7 @@ impl Checks {
             return Ok(());
         }
         // RFC 3261 §16.7 item 6: 6xx first; a lone 503 is not relayed.
-        ensure(!context.declined || status >= 600, || format!("{status} although a 6xx came"))?;
+        ensure(!context.declined || status >= 600 || self.lapsed(context), || format!("{status} although a 6xx came"))?;
         ensure(status != 503 || !relayed, || String::from("503 relayed"))?;
         self.justified(now, context, status)
     }
@@ -100,7 +134,8 @@ impl Checks {
         let wanted = context.available;
         // RFC 3261 §16.8: a call that has rung until Timer C gets no other target.
         let rang_too_long = context.method == "INVITE" && now.saturating_since(context.first_at) > ms(180_000);
-        let all = branches.len() >= wanted || self.table_changes || rang_too_long;
+        let passed_over = self.lapses + self.refused - context.lapses_before;
+        let all = branches.len() + passed_over as usize >= wanted || self.table_changes || rang_too_long;
         ensure(all, || format!("{status} after {} of {wanted} targets", branches.len()))?;
         let exhausted = (self.set.exhausted == Exhausted::ServiceUnavailable || branches.is_empty()) && !rang_too_long;
         ensure(!exhausted || status == 503 || context.method != "INVITE", || format!("{status} instead of 503"))

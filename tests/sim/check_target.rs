@@ -66,7 +66,7 @@ impl Checks {
 
     /// Last-resort destinations are for requests that have no other target.
     pub(crate) fn last_resort_waits(&self, table: &Table, context: &Context, target: &Destination) -> Verdict {
-        if !target.last_resort || self.table_changes {
+        if !target.last_resort || self.table_changes || self.lapsed(context) {
             return Ok(());
         }
         let regular = |it: &&Destination| {
@@ -92,8 +92,13 @@ impl Checks {
         let message = scan(&context.bytes);
         let via = all_values(&message, "via").swap_remove(0);
         // The ACK of a final response that we gave ends here (RFC 3261 §17.2.1).
-        let is_hops = context.method == "ACK" && self.contexts.contains_key(&server_key(&via, "INVITE"));
-        let sent = context.is_new || context.method == "CANCEL" || is_hops || !context.branches.is_empty();
+        let key = server_key(&via, "INVITE");
+        let was_ours = |life| self.contexts.contains_key(&format!("{key} in life {life}"));
+        let is_hops = context.method == "ACK" && (self.contexts.contains_key(&key) || (0..self.life).any(was_ours));
+        let no_answer = || context.final_sent.as_ref().is_some_and(|sent| sent.0 == 503) && self.lapsed(context);
+        let no_room = context.refused || no_answer() || self.is_tight && context.said_before.is_some();
+        let stays = context.is_new || context.method == "CANCEL" || is_hops || no_room;
+        let sent = stays || !context.branches.is_empty();
         ensure(sent, || format!("{} in {} went nowhere", context.method, context.call_id))
     }
 

@@ -11,7 +11,7 @@ use crate::lines::{all_values, cseq_method, has_to_tag, popped, read, server_key
 use crate::message::reply_address;
 use core::time::Duration;
 use siplane::dispatcher::{Algorithm, Destination, DestinationId, Set, SetSpec, Table};
-use siplane::proxy::{Listen, SocketId, Transmit};
+use siplane::proxy::{Listen, Proxy, SocketId, Transmit};
 use siplane::sip::{Start, scan};
 use siplane::time::Instant;
 use std::collections::{HashMap, HashSet};
@@ -49,6 +49,14 @@ pub(crate) struct Context {
     pub(crate) declined: bool,
     pub(crate) final_sent: Option<(u16, Vec<u8>)>,
     pub(crate) success_sent: bool,
+    /// The final response to the same request before, which was forgotten by then.
+    pub(crate) said_before: Option<Vec<u8>>,
+    /// It was answered for lack of room, without state.
+    pub(crate) refused: bool,
+    /// What had been left out for lack of room when it came.
+    pub(crate) lapses_before: u64,
+    /// The process that got it has died.
+    pub(crate) past: bool,
 }
 
 impl Context {
@@ -57,7 +65,7 @@ impl Context {
     fn is_forgotten(&self, now: Instant) -> bool {
         let refused = self.branches.is_empty() && self.final_sent.is_some();
         let expired = self.method != "INVITE" && now.saturating_since(self.at) >= TIMEOUT;
-        self.is_new && (refused || expired)
+        self.is_new && (refused || expired) || self.refused
     }
 }
 
@@ -119,6 +127,22 @@ pub(crate) struct Checks {
     pub(crate) keeps_alive: bool,
     pub(crate) own: HashMap<String, Own>,
     pub(crate) ledger: Ledger,
+    /// Timers that are due up to then have run; later than that they may be late.
+    pub(crate) timers_until: Instant,
+    /// There is room for next to nothing.
+    pub(crate) is_tight: bool,
+    /// What was counted as refused so far for lack of room by the shard whose turn it is, and what of it is not accounted for.
+    refused_before: u64,
+    pub(crate) refused: u64,
+    /// Requests that were answered for lack of room, and what else was left out.
+    pub(crate) refusals: u64,
+    pub(crate) lapses: u64,
+    /// CANCELs that went on without a transaction.
+    pub(crate) stray_cancels: u64,
+    /// Starts of the process before this one.
+    pub(crate) life: u64,
+    /// Whether a process knows the dialogs of the one before.
+    pub(crate) remembers: bool,
     /// Datagrams judged.
     pub(crate) judged: u64,
 }
@@ -144,8 +168,33 @@ impl Checks {
             keeps_alive,
             own: HashMap::new(),
             ledger: Ledger::default(),
+            timers_until: Instant::from_nanos(0),
+            is_tight: false,
+            refused_before: 0,
+            refused: 0,
+            refusals: 0,
+            lapses: 0,
+            stray_cancels: 0,
+            life: 0,
+            remembers: false,
             judged: 0,
         }
+    }
+
+    /// It is about to be `proxy`'s turn.
+    pub(crate) fn begin(&mut self, now: Instant, proxy: &Proxy) {
+        self.timers_until = proxy.poll_timeout().map_or(now, |due| due.min(now));
+        self.refused_before = proxy.stats().refused_full;
+    }
+
+    /// So much was counted as refused for lack of room by now.
+    pub(crate) fn refused_full(&mut self, count: u64) {
+        self.refused = count - core::mem::replace(&mut self.refused_before, count);
+    }
+
+    /// Whether something may have been left out for `context` for lack of room.
+    pub(crate) fn lapsed(&self, context: &Context) -> bool {
+        self.lapses + self.refused > context.lapses_before
     }
 
     /// The proxy is about to get this datagram.
@@ -168,11 +217,12 @@ impl Checks {
         }
         let (key, reply_to) = (server_key(&via, &method), reply_address(&via, source));
         if let Some(known) = self.contexts.get_mut(&key)
-            && !known.is_forgotten(now)
+            && !known.is_forgotten(self.timers_until)
         {
             known.paths.push(reply_to);
             return;
         }
+        let said_before = self.contexts.get(&key).and_then(|known| known.final_sent.clone());
         let context = Context {
             call_id: text(message.call_id()),
             is_new: !has_to_tag(&message) && method != "CANCEL",
@@ -193,6 +243,10 @@ impl Checks {
             declined: false,
             final_sent: None,
             success_sent: false,
+            said_before: said_before.map(|said| said.1),
+            refused: false,
+            lapses_before: self.lapses,
+            past: false,
         };
         self.contexts.insert(key, context);
     }
@@ -203,7 +257,7 @@ impl Checks {
         self.own_answered(&text(via.branch.of(bytes)), status);
         let Some(branch) = self.branches.get_mut(&text(via.branch.of(bytes))) else { return };
         let Some(context) = self.contexts.get_mut(&branch.context) else { return };
-        if cseq_method(&message) != context.method {
+        if context.past || cseq_method(&message) != context.method {
             return;
         }
         // A report is for a destination that is still there.
@@ -266,6 +320,10 @@ impl Checks {
 
     /// The proxy has done all that it wants to about what it got.
     pub(crate) fn settled(&mut self) -> Verdict {
+        let left_out = core::mem::take(&mut self.refused);
+        self.lapses += left_out;
+        self.ledger.lapses = self.lapses + self.refusals;
+        ensure(self.is_tight || left_out == 0, || format!("{left_out} things had no room, and there is plenty"))?;
         // RFC 3261 §17.1.1.2
         self.owes_ack.take().map_or(Ok(()), |branch| Err(format!("a final response on {branch} was not acknowledged")))
     }

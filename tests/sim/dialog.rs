@@ -42,6 +42,8 @@ pub(crate) enum Life {
 #[derive(Clone, Debug)]
 pub(crate) struct Dialog {
     pub(crate) call_id: String,
+    /// The branch of the INVITE that a callee answered.
+    pub(crate) branch: String,
     pub(crate) local: String,
     pub(crate) remote: String,
     pub(crate) target: String,
@@ -69,6 +71,7 @@ impl Dialog {
     fn new(message: &Message, local: String, remote: String, routes: Vec<String>) -> Self {
         Self {
             call_id: message.get("Call-ID").to_owned(),
+            branch: message.branch().to_owned(),
             local,
             remote,
             target: uri_of(message.get("Contact")).to_owned(),

@@ -90,6 +90,8 @@ pub(crate) struct Ledger {
     /// Destinations that report overload, by number.
     pub(crate) reporting: Vec<bool>,
     pub(crate) counts: Counts,
+    /// Requests that may have been counted as sent, or as kept away, and had no room here.
+    pub(crate) lapses: u64,
 }
 
 /// The number of a destination, which is in its duid.
@@ -98,6 +100,12 @@ pub(crate) fn host_of(destination: &Destination) -> usize {
 }
 
 impl Ledger {
+    /// The process has died, with all that it knew.
+    pub(crate) fn forget(&mut self) {
+        self.entries.clear();
+        self.hosts.clear();
+    }
+
     /// A table is published.
     pub(crate) fn publish(&mut self, table: &Table, now: Instant) {
         for destination in table.sets().iter().flat_map(|set| &set.destinations) {
@@ -180,7 +188,7 @@ impl Ledger {
                 self.counts.shed += entry.overload.shed_since(&seen);
                 entry
                     .overload
-                    .observe(now, destination.overload, &seen)
+                    .observe(now, destination.overload, &seen, self.lapses)
                     .map_err(|why| format!("{}: {why}", destination.uri))?;
             }
         }

@@ -2,9 +2,11 @@
 //! network and a
 //! virtual clock. One seed is one whole run; every datagram that the proxy sends is judged against RFC 3261.
 //!
-//! `SIM_SEED=n cargo test --test sim` runs one seed, `SIM_SEEDS=n` says how many are run (300 unless told),
-//! `SIM_TRACE=n`
-//! how many of the last messages a failure prints (60 unless told).
+//! There are plain worlds, and worlds with trouble (`trouble.rs`): the same ones, whose process dies and begins anew, comes late,
+//! has room for nothing, and so on.
+//!
+//! `SIM_SEED=n cargo test --test sim` runs one seed, `SIM_SEEDS=n` says how many are run and `SIM_FIRST=n` from which one on,
+//! `SIM_TRACE=n` how many of the last messages a failure prints (60 unless told).
 
 mod agent;
 mod callee;
@@ -17,6 +19,7 @@ mod check_response;
 mod check_target;
 mod checks;
 mod clock;
+mod crash;
 mod dialog;
 mod extras;
 mod ledger;
@@ -24,16 +27,19 @@ mod lines;
 mod message;
 mod model;
 mod network;
+mod process;
 mod reporter;
 mod rng;
 mod scenario_breadth;
 mod scenario_calls;
 mod scenario_failover;
 mod scenario_keepalive;
+mod scenario_trouble;
 mod seeds;
 mod setup;
 mod trace;
 mod transaction;
+mod trouble;
 mod world;
 
 use ledger::Counts;
@@ -44,38 +50,39 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
-#[test]
-fn random_worlds_keep_every_rule_and_lose_no_call() {
+/// Runs `world` with the seeds that are asked for, `count` of them unless told; what came of all of them together.
+fn run_all(world: fn(u64) -> Tally, count: u64) -> Option<Tally> {
     if let Some(seed) = number("SIM_SEED") {
-        println!("{:?}", seeds::run(seed));
-        return;
+        println!("{:?}", world(seed));
+        return None;
     }
     let (mut all, mut failed) = (Tally::default(), Vec::new());
-    for seed in 0..number("SIM_SEEDS").unwrap_or(300) {
-        let Ok(tally) = catch_unwind(|| seeds::run(seed)) else {
-            failed.push(seed);
-            continue;
-        };
-        all.calls += tally.calls;
-        all.judged += tally.judged;
-        all.answered += tally.answered;
-        all.failovers += tally.failovers;
-        all.fallbacks += tally.fallbacks;
-        all.forks += tally.forks;
-        all.timer_c += tally.timer_c;
-        all.keepalives += tally.keepalives;
-        all.dead += tally.dead;
-        all.quiet_moments += tally.quiet_moments;
-        all.counts.add(&tally.counts);
+    let first = number("SIM_FIRST").unwrap_or(0);
+    for seed in first..first + number("SIM_SEEDS").unwrap_or(count) {
+        match catch_unwind(|| world(seed)) {
+            Ok(tally) => all.add(&tally),
+            Err(_) => failed.push(seed),
+        }
     }
     println!("{all:?}");
     assert!(failed.is_empty(), "these seeds failed, see above: {failed:?}");
     // The worlds try what they are for.
-    if number("SIM_SEEDS").is_none() {
-        assert!(all.answered > all.calls / 4 && all.failovers > all.calls / 10, "{all:?}");
-        assert!(all.keepalives > 500 && all.dead > 10, "{all:?}");
-        assert!(all.timer_c > 0 && all.fallbacks > 100 && all.forks > 500 && all.quiet_moments > 20, "{all:?}");
-        let Counts { shed, last_places, own_sockets, orphans, foretold } = all.counts;
-        assert!([shed, last_places, own_sockets, orphans, foretold].iter().all(|count| *count > 100), "{all:?}");
-    }
+    number("SIM_SEEDS").is_none().then_some(all)
+}
+
+#[test]
+fn random_worlds_keep_every_rule_and_lose_no_call() {
+    let Some(all) = run_all(seeds::run, 300) else { return };
+    assert!(all.answered > all.calls / 4 && all.failovers > all.calls / 10, "{all:?}");
+    assert!(all.keepalives > 500 && all.dead > 10, "{all:?}");
+    assert!(all.timer_c > 0 && all.fallbacks > 100 && all.forks > 500 && all.quiet_moments > 20, "{all:?}");
+    let Counts { shed, last_places, own_sockets, orphans, foretold } = all.counts;
+    assert!([shed, last_places, own_sockets, orphans, foretold].iter().all(|count| *count > 100), "{all:?}");
+}
+
+#[test]
+fn random_worlds_with_trouble_keep_every_rule_and_leak_nothing() {
+    let Some(all) = run_all(seeds::run_with_trouble, 150) else { return };
+    assert!(all.answered > all.calls / 8 && all.keepalives > 100 && all.quiet_moments > 5, "{all:?}");
+    assert!(all.met.all().iter().all(|count| *count > 20), "{all:?}");
 }

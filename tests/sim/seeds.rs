@@ -9,6 +9,7 @@ use crate::ledger::Counts;
 use crate::network::{Host, Weather};
 use crate::rng::Rng;
 use crate::setup::{CALLERS, Setup};
+use crate::trouble::{self, Met, Trouble};
 use crate::world::{Operation, World};
 use core::time::Duration;
 use siplane::dispatcher::{Admin, Algorithm, Exhausted, HashInput, HashKind};
@@ -29,13 +30,41 @@ pub(crate) struct Tally {
     pub(crate) dead: u64,
     pub(crate) quiet_moments: u64,
     pub(crate) counts: Counts,
+    pub(crate) met: Met,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.judged += other.judged;
+        self.answered += other.answered;
+        self.failovers += other.failovers;
+        self.fallbacks += other.fallbacks;
+        self.forks += other.forks;
+        self.timer_c += other.timer_c;
+        self.keepalives += other.keepalives;
+        self.dead += other.dead;
+        self.quiet_moments += other.quiet_moments;
+        self.counts.add(&other.counts);
+        self.met.add(&other.met);
+    }
 }
 
 /// Runs the world of `seed` to its end; panics when anything is wrong with it.
 pub(crate) fn run(seed: u64) -> Tally {
+    run_with(seed, |_| {})
+}
+
+/// The same world with trouble besides.
+pub(crate) fn run_with_trouble(seed: u64) -> Tally {
+    run_with(seed, trouble::add)
+}
+
+fn run_with(seed: u64, more: fn(&mut Setup)) -> Tally {
     let mut rng = Rng::new(seed);
     let mut setup = setup(seed, &mut rng);
     extras::widen(&mut setup);
+    more(&mut setup);
     let mut world = World::new(setup);
     let calls = rng.between(5, 40) as usize;
     for number in 0..calls {
@@ -50,12 +79,14 @@ pub(crate) fn run(seed: u64) -> Tally {
     vanish(&mut world, seed);
     extras::operate(&mut world);
     let calls = calls + extras::crowd(&mut world, calls);
+    let calls = calls + trouble::plan(&mut world, calls);
     world.run();
     let mut tally = Tally {
         calls: calls as u64,
         judged: world.checks.judged,
         quiet_moments: world.quiet_moments,
         counts: world.checks.ledger.counts,
+        met: world.met(),
         ..Tally::default()
     };
     for proxy in &world.proxies {
@@ -100,6 +131,7 @@ fn setup(seed: u64, rng: &mut Rng) -> Setup {
         table_changes: rng.chance(30),
         keepalive: keepalive(seed),
         extras: Extras::default(),
+        trouble: Trouble::default(),
     }
 }
 

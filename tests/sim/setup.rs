@@ -4,6 +4,7 @@ use crate::agent::Agent;
 use crate::clock::s;
 use crate::extras::Extras;
 use crate::network::{Host, Weather};
+use crate::trouble::Trouble;
 use core::time::Duration;
 use siplane::dispatcher::{Algorithm, DestinationSpec, Exhausted, FailoverCodes, SetId, SetSpec};
 use siplane::proxy::{Keepalive, Listen, Settings, Transport};
@@ -37,6 +38,7 @@ pub(crate) struct Setup {
     /// Destinations from this one on are in a second set, the fallback of the first.
     pub(crate) fallback_from: Option<usize>,
     pub(crate) extras: Extras,
+    pub(crate) trouble: Trouble,
 }
 
 impl Setup {
@@ -58,6 +60,7 @@ impl Setup {
             keepalive: Keepalive::default(),
             fallback_from: None,
             extras: Extras::default(),
+            trouble: Trouble::default(),
         }
     }
 
@@ -66,14 +69,16 @@ impl Setup {
         if self.ipv6 {
             addresses.push(listen("[2001:db8::10]:5060"));
         }
-        Settings {
+        let mut settings = Settings {
             listen: addresses,
             transactions_max: 4096,
             dialogs_max: 4096,
             keepalive: self.keepalive,
             stored_bytes_max: 1 << 24,
             ..Settings::default()
-        }
+        };
+        self.trouble.tight.iter().for_each(|tight| tight.apply(&mut settings));
+        settings
     }
 
     /// The first set with all destinations that it ever has.

@@ -7,6 +7,9 @@ use core::time::Duration;
 use siplane::time::Instant;
 use std::net::SocketAddr;
 
+/// How long somebody listens to the ringing: longer than any proxy's Timer C (RFC 3261 §16.6 item 11).
+const PATIENCE: Duration = Duration::from_secs(240);
+
 /// Names a client transaction of one user agent.
 pub(crate) type ClientId = u64;
 
@@ -147,7 +150,7 @@ impl Layer {
         }
         match (client.state, status) {
             (State::Trying | State::Proceeding, 100..200) => {
-                (client.state, client.resend_at, client.ends_at) = (State::Proceeding, None, None);
+                (client.state, client.resend_at, client.ends_at) = (State::Proceeding, None, Some(now + PATIENCE));
             }
             (State::Trying | State::Proceeding, 200..300) => {
                 (client.state, client.resend_at, client.ends_at) = (State::Accepted, None, Some(now + TIMEOUT));
@@ -230,8 +233,7 @@ impl Layer {
         }
         self.clients.retain(|client| {
             let over = client.ends_at.is_some_and(|at| at <= now);
-            let unanswered =
-                client.state == State::Trying || client.method != "INVITE" && client.state == State::Proceeding;
+            let unanswered = matches!(client.state, State::Trying | State::Proceeding);
             if over && unanswered {
                 events.push(Event::Timeout(client.id));
             }

@@ -5,15 +5,18 @@ use crate::callee::{CalleePlan, Reply};
 use crate::caller::{Call, CallPlan};
 use crate::checks::Checks;
 use crate::clock::{TIMEOUT, s, sooner};
+use crate::crash;
 use crate::dialog::Act;
 use crate::ledger::host_of;
 use crate::network::{Arrival, Host, Network, Packet};
+use crate::process::Queue;
+use crate::rng::Rng;
 use crate::setup::{CALLERS, Setup};
 use crate::trace::Trace;
+use crate::trouble::Met;
 use core::time::Duration;
-use siplane::dispatcher::{Admin, Cause, Health, Reason, Report, SetId, Table, Why};
-use siplane::proxy::{Datagram, Outbox, Policy, Proxy, ShardId, SocketId, owner_of};
-use siplane::sip::find_call_id;
+use siplane::dispatcher::{Admin, Cause, DestinationId, Health, Reason, Report, SetId, Table, Why};
+use siplane::proxy::{Outbox, Policy, Proxy};
 use siplane::time::Instant;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -44,6 +47,18 @@ pub(crate) enum Operation {
     Vanish(usize),
     /// A caller's host takes packets like this from now on.
     Caller(usize, Host),
+    /// The process dies, and begins anew after this.
+    Crash(Duration),
+    /// It begins anew.
+    Start,
+    /// This shard, or all, stand still for so long.
+    Stall(Option<usize>, Duration),
+    /// From now on INVITEs are kept out, or no longer.
+    Shed(bool),
+    /// A probe is under way that finds this, and says so after this.
+    Probe(usize, Health, Duration),
+    /// It says so.
+    Found(DestinationId, Health),
 }
 
 /// Everything.
@@ -52,7 +67,13 @@ pub(crate) struct World {
     pub(crate) step: u64,
     pub(crate) now: Instant,
     pub(crate) network: Network,
+    /// The shards; none while the process is down.
     pub(crate) proxies: Vec<Proxy>,
+    pub(crate) queues: Vec<Queue>,
+    pub(crate) is_shedding: bool,
+    /// For what happens by chance while it runs.
+    pub(crate) dice: Rng,
+    pub(crate) met: Met,
     pub(crate) policy: Policy,
     pub(crate) agents: Vec<Agent>,
     pub(crate) checks: Checks,
@@ -63,13 +84,13 @@ pub(crate) struct World {
     pub(crate) was_quiet: bool,
     /// Moments at which loads were compared with dialogs while calls were up.
     pub(crate) quiet_moments: u64,
-    trace: Trace,
+    pub(crate) trace: Trace,
     addresses: HashMap<SocketAddr, usize>,
     wakes: Vec<Option<Instant>>,
-    out: Outbox,
+    pub(crate) out: Outbox,
     steps_here: u64,
     /// The number of the table that is published.
-    table: usize,
+    pub(crate) table: usize,
 }
 
 impl World {
@@ -77,19 +98,23 @@ impl World {
         let (settings, agents) = (setup.settings(), setup.agents());
         let table = Table::build(setup.sets(0), None).expect("good sets");
         let start = Instant::from_nanos(0);
-        let shard = |index| ShardId { index, count: setup.shards };
         let mut network = Network::new(setup.weather, setup.seed ^ 0x6e65_7477);
         for (index, host) in setup.hosts.iter().enumerate() {
             network.set_host(setup.address(index, 0).ip(), *host);
         }
         let addresses = |(index, agent): (usize, &Agent)| [(agent.address(), index), (agent.second, index)];
         let keeps_alive = !setup.keepalive.interval.is_zero();
-        let mut checks = Checks::new(settings.listen.clone(), setup.set(), setup.table_changes, keeps_alive);
+        let mut checks = Checks::new(settings.listen, setup.set(), setup.table_changes, keeps_alive);
+        checks.is_tight = setup.trouble.tight.is_some();
         checks.ledger.reporting = setup.extras.reporters.iter().map(|it| !it.phases.is_empty()).collect();
         checks.ledger.publish(&table, start);
         Self {
             checks,
-            proxies: (0..setup.shards).map(|n| Proxy::new(settings.clone(), shard(n), setup.seed, start)).collect(),
+            proxies: crash::shards(&setup, 0, start),
+            queues: (0..setup.shards).map(|_| Queue::default()).collect(),
+            is_shedding: false,
+            dice: Rng::new(setup.seed ^ 0x6469_6365),
+            met: Met::default(),
             policy: policy(table),
             table: 0,
             addresses: agents.iter().enumerate().flat_map(addresses).collect(),
@@ -101,7 +126,7 @@ impl World {
             was_quiet: true,
             quiet_moments: 0,
             trace: Trace::new(),
-            out: Outbox::new(),
+            out: setup.trouble.tight.map_or_else(Outbox::new, |tight| tight.outbox()),
             now: start,
             step: 0,
             steps_here: 0,
@@ -144,7 +169,7 @@ impl World {
 
     /// Runs until all calls are over and all timers have run out, and judges what is left.
     pub(crate) fn run(&mut self) {
-        while !self.is_idle() {
+        while !self.is_idle() || self.trouble_ahead() {
             let more = self.next().is_some_and(|at| at < Instant::from_nanos(0) + RUN_MAX);
             if !more {
                 let stuck: Vec<_> = self.agents.iter().flat_map(Agent::unfinished).collect();
@@ -176,7 +201,7 @@ impl World {
     }
 
     fn next(&self) -> Option<Instant> {
-        let proxies = self.proxies.iter().map(Proxy::poll_timeout);
+        let proxies = self.proxies.iter().zip(&self.queues).map(|(proxy, queue)| queue.next(proxy.poll_timeout()));
         let agents = self.wakes.iter().copied();
         let operation = self.operations.first().map(|operation| operation.0);
         proxies.chain(agents).chain([self.network.poll_timeout(), operation]).fold(None, sooner)
@@ -198,62 +223,49 @@ impl World {
         } else {
             self.timers();
         }
-        if let Err(why) = self.checks.ledger.observe(self.now, &self.policy.table) {
-            self.fail(&why);
-        }
+        self.look();
         self.check_drift();
         self.check_quiet();
     }
 
-    fn arrive(&mut self, arrival: Arrival) {
-        match arrival {
-            Arrival::Datagram(packet) => match self.addresses.get(&packet.to) {
-                Some(index) => {
-                    let index = *index;
-                    self.agents[index].receive(self.now, &packet);
-                    self.after_agent(index);
-                }
-                None => self.give_proxy(&packet),
-            },
-            Arrival::Unreachable(packet) => {
-                let Some(shard) = packet.shard else { return };
-                self.trace.add(self.now, "ICMP", packet.to, packet.from, &packet.bytes);
-                self.checks.send_failed(&packet.bytes);
-                let Self { proxies, policy, out, now, .. } = self;
-                proxies[shard].handle_send_error(*now, policy, packet.to, &packet.bytes, out);
-                self.after_proxy(shard);
-            }
+    /// The dispatcher's view of every destination is right.
+    pub(crate) fn look(&mut self) {
+        if let Err(why) = self.checks.ledger.observe(self.now, &self.policy.table) {
+            self.fail(&why);
         }
     }
 
-    fn give_proxy(&mut self, packet: &Packet) {
-        let socket = self.checks.listen.iter().position(|listen| listen.address == packet.to);
-        let Some(socket) = socket else { self.fail(&format!("a packet to nobody: {}", packet.to)) };
-        let socket = SocketId(socket as u8);
-        self.trace.add(self.now, "in", packet.from, packet.to, &packet.bytes);
-        let shard = find_call_id(&packet.bytes).map_or(0, |call_id| owner_of(call_id, self.setup.shards)) as usize;
-        self.checks.received(self.now, &self.policy.table, packet.from, socket, &packet.bytes);
-        let Self { proxies, policy, out, now, .. } = self;
-        let datagram = Datagram { source: packet.from, socket, bytes: &packet.bytes };
-        proxies[shard].handle_datagram(*now, policy, datagram, out);
-        self.after_proxy(shard);
+    fn arrive(&mut self, arrival: Arrival) {
+        match &arrival {
+            Arrival::Datagram(packet) if self.addresses.contains_key(&packet.to) => {
+                let index = self.addresses[&packet.to];
+                self.agents[index].receive(self.now, packet);
+                self.after_agent(index);
+            }
+            _ => self.come_in(arrival),
+        }
     }
 
     fn timers(&mut self) {
-        for shard in 0..self.proxies.len() {
-            if self.proxies[shard].poll_timeout().is_some_and(|at| at <= self.now) {
-                self.checks.timer();
-                let Self { proxies, policy, out, now, .. } = self;
-                proxies[shard].handle_timeout(*now, policy, out);
-                self.after_proxy(shard);
-            }
-        }
+        self.shard_timers();
         for index in 0..self.agents.len() {
             if self.wakes[index].is_some_and(|at| at <= self.now) {
                 self.agents[index].handle_timeout(self.now);
                 self.after_agent(index);
             }
         }
+    }
+
+    /// Has something happen later.
+    pub(crate) fn plan(&mut self, at: Instant, operation: Operation) {
+        self.operations.push((at, operation));
+        self.operations.sort_by_key(|operation| operation.0);
+    }
+
+    /// What trouble there was.
+    pub(crate) fn met(&self) -> Met {
+        let Self { checks, met, .. } = self;
+        Met { refused: checks.refusals, lapses: checks.lapses, stray_cancels: checks.stray_cancels, ..*met }
     }
 
     fn operate(&mut self, operation: Operation) {
@@ -270,6 +282,12 @@ impl World {
             }
             Operation::Reload => self.publish(self.table),
             Operation::Publish(table) => self.publish(table),
+            Operation::Crash(down) => self.crash(down),
+            Operation::Start => self.start(),
+            Operation::Stall(shard, time) => self.stall(shard, time),
+            Operation::Shed(on) => self.is_shedding = on,
+            Operation::Probe(index, health, late) => self.probe(index, health, late),
+            Operation::Found(id, health) => self.found(id, health),
             Operation::Admin(index, _)
             | Operation::Judge(index, _)
             | Operation::Eject(index, _)
@@ -279,11 +297,30 @@ impl World {
         }
     }
 
-    fn publish(&mut self, table: usize) {
+    pub(crate) fn publish(&mut self, table: usize) {
         self.table = table;
         let table = Table::build(self.setup.sets(table), Some((&self.policy.table, self.now))).expect("good sets");
         self.policy = policy(table);
         self.checks.ledger.publish(&self.policy.table, self.now);
+    }
+
+    fn probe(&mut self, index: usize, health: Health, late: Duration) {
+        let mut all = self.policy.table.sets().iter().flat_map(|set| &set.destinations);
+        if let Some(id) = all.find(|destination| host_of(destination) == index).map(|destination| destination.id) {
+            self.plan(self.now + late, Operation::Found(id, health));
+        }
+    }
+
+    /// What a probe found of a destination that may be gone by now, and another one in its place.
+    fn found(&mut self, id: DestinationId, health: Health) {
+        let Self { checks: Checks { ledger, .. }, policy, now, met, .. } = self;
+        match policy.table.destination(id) {
+            Some(destination) => {
+                policy.table.states().judge(destination.state, health, Why::new(Cause::Probe, Reason::Said), *now);
+                ledger.change(id, *now, |entry| entry.health = health);
+            }
+            None => met.late_findings += 1,
+        }
     }
 
     /// Tells the dispatcher about a destination that the table has.
@@ -332,8 +369,9 @@ impl World {
         self.wakes[index] = self.agents[index].poll_timeout();
     }
 
-    fn after_proxy(&mut self, shard: usize) {
+    pub(crate) fn after_proxy(&mut self, shard: usize) {
         let Self { out, checks, policy, trace, network, now, .. } = self;
+        checks.refused_full(self.proxies[shard].stats().refused_full);
         let mut wrong = None;
         for transmit in out.iter() {
             let from = checks.listen[usize::from(transmit.socket.0)].address;
@@ -356,11 +394,12 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("SIM_SEED={} step {}; the last messages:\n{}", self.setup.seed, self.step, self.trace);
+            let Self { setup: Setup { seed, trouble, .. }, step, trace, .. } = self;
+            eprintln!("SIM_SEED={seed} step {step} {trouble:?}; the last messages:\n{trace}");
         }
     }
 }
 
-fn policy(table: Table) -> Policy {
+pub(crate) fn policy(table: Table) -> Policy {
     Policy { table, rules: Vec::new(), default_set: Some(SetId(1)) }
 }

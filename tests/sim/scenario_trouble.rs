@@ -1,0 +1,1 @@
+//! Fixed scenarios: the trouble of `trouble.rs`, one at a time.
