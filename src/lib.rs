@@ -27,7 +27,7 @@
 //! proxy → { sip, dispatcher }              FLOOR 1b: the call path
 //! dispatcher → nothing of ours             FLOOR 1a: destinations and selection; knows no message and no socket
 //! sip → nothing                            FLOOR 0: bytes
-//! limits, time, stats → nothing            every bound in one file; a time without a clock; counters
+//! limits, time, stats, sync → nothing      every bound in one file; a time without a clock; counters; atomics that loom can replace
 //! ```
 //!
 //! `tests/tidy.rs` fails on any other arrow. A build with `--no-default-features` has the floors below the sockets alone.
@@ -66,4 +66,5 @@ pub mod server;
 pub mod shard;
 pub mod sip;
 mod stats;
+mod sync;
 pub mod time;

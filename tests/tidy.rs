@@ -35,7 +35,11 @@ const FLOORS: &[(&str, &[&str], &str)] = &[
         &["config", "shard", "prober", "proxy", "dispatcher", "sip", "stats", "limits", "time"],
         "beside the shards; never sees a datagram of a call",
     ),
-    ("shard", &["proxy", "dispatcher", "sip", "limits", "time", "stats"], "the data path's only sockets and clock"),
+    (
+        "shard",
+        &["proxy", "dispatcher", "sip", "limits", "time", "stats", "sync"],
+        "the data path's only sockets and clock",
+    ),
     (
         "prober",
         &["proxy", "dispatcher", "sip", "limits", "time", "stats"],
@@ -44,11 +48,12 @@ const FLOORS: &[(&str, &[&str], &str)] = &[
     ("host", &[], "reads /proc and /sys, knows no call and no socket"),
     ("config", &["dispatcher", "proxy", "sip", "limits"], "what the file means, as the core's value types"),
     ("proxy", &["sip", "dispatcher", "limits", "time", "stats"], "the sans-IO core"),
-    ("dispatcher", &["limits", "time"], "lock-free state and selection; knows no SIP message"),
+    ("dispatcher", &["limits", "time", "sync"], "lock-free state and selection; knows no SIP message"),
     ("sip", &["limits"], "bytes only"),
     ("limits", &["time"], "bounds, some of which are durations"),
     ("time", &[], "a number of nanoseconds without now()"),
     ("stats", &[], "counters"),
+    ("sync", &[], "names of atomics"),
 ];
 
 /// Modules that can do no I/O.

@@ -47,6 +47,7 @@ mod load;
 mod lowest;
 mod overload;
 mod priority;
+mod publish;
 mod ramp;
 mod random;
 mod report;

@@ -16,13 +16,14 @@
 //! - A slot is claimed only when no table holds it and its load is 0 ([`States::claim`]).
 
 use core::array;
-use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering};
 use std::sync::OnceLock;
 
 use crossbeam::utils::CachePadded;
 
 use super::congestion::CongestionEpoch;
 use super::events::{Cause, Event, EventKind, Events, Reason, Why};
+use super::publish::{self, Holders, Published};
 use super::standing::{Admin, Health, Standing};
 use super::vitals::Vitals;
 use crate::limits::DESTINATIONS_MAX;
@@ -162,7 +163,7 @@ impl States {
     /// computed from availability stays right.
     #[must_use]
     pub fn availability_epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Acquire)
+        publish::epoch(&self.epoch)
     }
 
     /// Counts a request sent there.
@@ -210,13 +211,12 @@ impl States {
 
     /// One more table holds the slot of `id`, which a living table holds already.
     pub(super) fn join(&self, id: DestinationId) {
-        self.slot(id.state()).tables.fetch_add(1, Ordering::Relaxed);
+        self.slot(id.state()).tables.join();
     }
 
     /// A table that held the slot of `id` is gone.
     pub(super) fn leave(&self, id: DestinationId) {
-        // Release: what was done through that table happens before the slot is claimed again.
-        self.slot(id.state()).tables.fetch_sub(1, Ordering::Release);
+        self.slot(id.state()).tables.leave();
     }
 
     /// Records what the config says about a destination from `now` on.
@@ -267,10 +267,7 @@ impl States {
 
     fn try_claim(&self, index: StateIndex) -> Option<DestinationId> {
         let slot = self.slot(index);
-        slot.tables.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).ok()?;
-        // Only a table gives out tokens, and none holds the slot: its load can only fall, and 0 stays 0.
-        if slot.load.load(Ordering::Relaxed) > 0 {
-            slot.tables.fetch_sub(1, Ordering::Release);
+        if !slot.tables.claim(&slot.load) {
             return None;
         }
         let generation = slot.reset();
@@ -280,26 +277,20 @@ impl States {
     }
 
     pub(super) fn change(&self, index: StateIndex, now: Instant, to: impl Fn(Standing) -> Standing) -> bool {
-        let changed = self.standing(index).fetch_update(Ordering::Release, Ordering::Relaxed, |old| {
-            let new = to(Standing(old));
-            if new.is_available() && !Standing(old).is_available() {
-                // Before the standing says so: whoever sees it available sees since when. Nobody looks until then.
-                self.slot(index).available_since_ns.store(now.as_nanos(), Ordering::Relaxed);
-            }
-            (new.0 != old).then_some(new.0)
-        });
-        if let Ok(old) = changed {
-            self.slot(index).changed_at_ns.store(now.as_nanos(), Ordering::Relaxed);
-            if to(Standing(old)).is_available() != Standing(old).is_available() {
-                self.epoch.fetch_add(1, Ordering::Release);
-            }
+        let slot = self.slot(index);
+        let published =
+            Published { standing: self.standing(index), since_ns: &slot.available_since_ns, epoch: &self.epoch };
+        let is_available = |standing| Standing(standing).is_available();
+        let news = published.change(now.as_nanos(), |old| to(Standing(old)).0, is_available);
+        if news {
+            slot.changed_at_ns.store(now.as_nanos(), Ordering::Relaxed);
         }
-        changed.is_ok()
+        news
     }
 
     #[inline]
     pub(super) fn standing_now(&self, index: StateIndex) -> Standing {
-        Standing(self.standing(index).load(Ordering::Acquire))
+        Standing(publish::standing(self.standing(index)))
     }
 
     #[inline]
@@ -359,7 +350,7 @@ pub(super) struct Slot {
     /// When the next call is due by the rate bound.
     pub(super) arrival_ns: AtomicU64,
     /// Living tables that hold the slot.
-    tables: AtomicU32,
+    tables: Holders,
     generation: AtomicU16,
 }
 

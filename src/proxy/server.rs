@@ -186,6 +186,11 @@ impl Proxy {
                 Some(old) => buffers.replace(old, bytes).map_err(|old| buffers.give(old)).ok(),
                 None => buffers.store(bytes),
             };
+            if server.response.is_none() && !status.is_provisional() {
+                // No branch is started any more: what the request takes is better used for the answer to its retransmissions.
+                give(buffers, server.request.take());
+                server.response = buffers.store(bytes);
+            }
             // Without it a retransmission gets no answer: said, and healed by the next response or the caller's timer.
             stats.refused_full += u64::from(server.response.is_none());
         }

@@ -1,16 +1,11 @@
 //! How one thread wakes another that sleeps in the kernel: an eventfd that is written only when somebody really sleeps.
 //!
-//! Protocol, one sleeper and any number of ringers:
-//! - the sleeper says that it sleeps, passes a full fence, *then* looks whether work is there, and only then waits;
-//! - a ringer puts its work where it is looked for, passes a full fence, *then* looks whether somebody sleeps.
-//!
-//! One of the two sees the other in every order. The eventfd is blocking, because a ring waits by reading it; otherwise it
+//! The protocol is that of [`Sleep`]. The eventfd is blocking, because a ring waits by reading it; otherwise it
 //! is read only after poll said that it is readable, and by the sleeper alone.
 
 use super::mmsg;
-use core::sync::atomic::{AtomicBool, Ordering, fence};
+use super::sleep::Sleep;
 use core::time::Duration;
-use crossbeam::utils::CachePadded;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -18,7 +13,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 #[derive(Debug)]
 pub(super) struct Bell {
     event: OwnedFd,
-    sleeping: CachePadded<AtomicBool>,
+    sleep: Sleep,
 }
 
 impl Bell {
@@ -30,14 +25,12 @@ impl Bell {
         }
         // SAFETY: the descriptor was opened in the line above and nobody else owns it.
         let event = unsafe { OwnedFd::from_raw_fd(event) };
-        Ok(Self { event, sleeping: CachePadded::new(AtomicBool::new(false)) })
+        Ok(Self { event, sleep: Sleep::new() })
     }
 
     /// Wakes the sleeper if it sleeps; to be called once per batch of work, after the work is in place.
     pub(super) fn ring(&self) {
-        fence(Ordering::SeqCst);
-        // The load spares the cache line a write when nobody sleeps.
-        if self.sleeping.load(Ordering::Relaxed) && self.sleeping.swap(false, Ordering::AcqRel) {
+        if self.sleep.must_wake() {
             let one = 1u64;
             // SAFETY: reads the 8 bytes of `one`. The counter would have to reach u64::MAX - 1 before this could block.
             unsafe { libc::write(self.event.as_raw_fd(), (&raw const one).cast(), 8) };
@@ -46,18 +39,17 @@ impl Bell {
 
     /// From here on a ringer writes. The caller looks for work once more before it waits.
     pub(super) fn fall_asleep(&self) {
-        self.sleeping.store(true, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
+        self.sleep.begin();
     }
 
     /// The sleeper is up, whatever woke it.
     pub(super) fn wake_up(&self) {
-        self.sleeping.store(false, Ordering::Relaxed);
+        self.sleep.end();
     }
 
     #[cfg(test)]
     pub(super) fn is_asleep(&self) -> bool {
-        self.sleeping.load(Ordering::Relaxed)
+        self.sleep.is_asleep()
     }
 
     /// Takes the ring back after poll said that the bell was rung.
@@ -97,7 +89,7 @@ mod tests {
         let start = Instant::now();
         std::thread::scope(|scope| {
             scope.spawn(|| bell.sleep(LONG, || false));
-            while !bell.sleeping.load(Ordering::Relaxed) {
+            while !bell.is_asleep() {
                 std::thread::yield_now();
             }
             bell.ring();

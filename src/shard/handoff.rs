@@ -1,26 +1,17 @@
 //! Bounded mailboxes between threads: lock-free, with buffers that are used again and again.
 //!
-//! Invariants: `made` buffers exist, each is in the ring, in the pool, or in the hands of exactly one caller of [`Mailbox::post`]
-//! or [`Mailbox::drain`]; `made` never exceeds the ring's capacity, so a buffer that was got always finds room. As many buffers are
-//! made as were under way at the same time, so the ones in use stay warm, and in the steady state nothing is allocated.
-//! A full mailbox refuses: the caller counts it, and retransmission heals it (RFC 3261 §17).
+//! A [`Tray`] with a bell. A full mailbox refuses: the caller counts it, and retransmission heals it (RFC 3261 §17).
 
 use super::bell::Bell;
 use super::birth::on_core;
+use super::tray::Tray;
 use crate::limits;
 use crate::proxy::SocketId;
-use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
-use crossbeam::queue::ArrayQueue;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-
-/// What a new buffer holds; nearly every SIP message over UDP does (RFC 3261 §18.1.1: 1,300 bytes).
-const BUFFER_BYTES: usize = 2048;
-/// A buffer that grew beyond this is given back to the allocator, so that a few giants do not stay for ever.
-const BUFFER_BYTES_KEPT: usize = 8192;
 
 /// Why a message lies in another shard's mailbox.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,34 +33,19 @@ pub(super) struct Note {
 /// Messages for one reader, from any number of writers.
 #[derive(Debug)]
 pub(super) struct Mailbox<T> {
-    ring: ArrayQueue<(T, Vec<u8>)>,
-    pool: ArrayQueue<Vec<u8>>,
-    made: AtomicUsize,
+    tray: Tray<T>,
     bell: Bell,
 }
 
 impl<T: Copy> Mailbox<T> {
     pub(super) fn new(messages: usize) -> io::Result<Self> {
-        Ok(Self {
-            ring: ArrayQueue::new(messages),
-            pool: ArrayQueue::new(messages),
-            made: AtomicUsize::new(0),
-            bell: Bell::new()?,
-        })
+        Ok(Self { tray: Tray::new(messages), bell: Bell::new()? })
     }
 
     /// Copies a message in; `false` when the mailbox is full. The reader hears of it at the next [`Mailbox::ring`].
     #[must_use]
     pub(super) fn post(&self, note: T, bytes: &[u8]) -> bool {
-        let Some(mut buffer) = self.pool.pop().or_else(|| self.make()) else { return false };
-        buffer.extend_from_slice(bytes);
-        match self.ring.push((note, buffer)) {
-            Ok(()) => true,
-            Err((_, buffer)) => {
-                self.give_back(buffer);
-                false
-            }
-        }
+        self.tray.post(note, bytes)
     }
 
     /// Tells the reader, if it sleeps, that messages are there. Once per batch.
@@ -78,17 +54,12 @@ impl<T: Copy> Mailbox<T> {
     }
 
     /// Shows the reader up to `messages_max` messages in order; how many there were.
-    pub(super) fn drain(&self, messages_max: usize, mut read: impl FnMut(T, &[u8])) -> usize {
-        for count in 0..messages_max {
-            let Some((note, buffer)) = self.ring.pop() else { return count };
-            read(note, &buffer);
-            self.give_back(buffer);
-        }
-        messages_max
+    pub(super) fn drain(&self, messages_max: usize, read: impl FnMut(T, &[u8])) -> usize {
+        self.tray.drain(messages_max, read)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.ring.is_empty()
+        self.tray.is_empty()
     }
 
     pub(super) const fn bell(&self) -> &Bell {
@@ -98,23 +69,6 @@ impl<T: Copy> Mailbox<T> {
     /// Sleeps until messages are there, at most `timeout`.
     pub(super) fn wait(&self, timeout: Duration) {
         self.bell.sleep(timeout, || !self.is_empty());
-    }
-
-    fn make(&self) -> Option<Vec<u8>> {
-        let one_more = |made| (made < self.ring.capacity()).then_some(made + 1);
-        self.made.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
-        Some(Vec::with_capacity(BUFFER_BYTES))
-    }
-
-    fn give_back(&self, mut buffer: Vec<u8>) {
-        buffer.clear();
-        if buffer.capacity() > BUFFER_BYTES_KEPT {
-            buffer = Vec::new();
-        }
-        // As many places as buffers: there is room. Were there none, the buffer is one that no longer exists.
-        if self.pool.push(buffer).is_err() {
-            self.made.fetch_sub(1, Ordering::Relaxed);
-        }
     }
 }
 
@@ -174,9 +128,10 @@ impl Handoff {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sync::Ordering;
 
     fn in_pool_and_ring(mailbox: &Mailbox<u32>) -> usize {
-        mailbox.pool.len() + mailbox.ring.len()
+        mailbox.tray.pool.len() + mailbox.tray.ring.len()
     }
 
     #[test]
@@ -197,7 +152,7 @@ mod tests {
             assert!(mailbox.post(round, &[7; 700]) && mailbox.post(round, &[8; 700]));
             assert_eq!(mailbox.drain(9, |_, bytes| assert_eq!(bytes.len(), 700)), 2);
         }
-        assert_eq!(mailbox.made.load(Ordering::Relaxed), 2);
+        assert_eq!(mailbox.tray.made.load(Ordering::Relaxed), 2);
         assert_eq!(in_pool_and_ring(&mailbox), 2);
     }
 
@@ -206,7 +161,7 @@ mod tests {
         let mailbox = Mailbox::new(4).unwrap();
         assert!(mailbox.post(1, &[1; 60_000]));
         mailbox.drain(1, |_, bytes| assert_eq!(bytes.len(), 60_000));
-        assert_eq!(mailbox.pool.pop().map(|buffer| buffer.capacity()), Some(0));
+        assert_eq!(mailbox.tray.pool.pop().map(|buffer| buffer.capacity()), Some(0));
     }
 
     #[test]
@@ -236,6 +191,6 @@ mod tests {
             next
         });
         assert_eq!(read, [EACH; 3]);
-        assert_eq!(in_pool_and_ring(&mailbox), mailbox.made.load(Ordering::Relaxed));
+        assert_eq!(in_pool_and_ring(&mailbox), mailbox.tray.made.load(Ordering::Relaxed));
     }
 }

@@ -4,16 +4,13 @@
 //! own while it is not, and a question is a closure that looks at a bounded part of what the shard has and carries its answer away by a
 //! channel of its own. Whoever wants more asks again, from where the last answer ended. A full queue refuses: the asker says so.
 
-use super::bell::Bell;
+use super::desk::Desk;
 use super::handoff::Inbox;
 use super::trace::Tracer;
 use crate::limits;
 use crate::proxy::Proxy;
 use crate::time::Instant;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
-use crossbeam::queue::ArrayQueue;
-use crossbeam::utils::CachePadded;
 use std::sync::Arc;
 
 /// What a question may look at. It is answered within a turn of the shard: it must not block, and visits at most
@@ -29,7 +26,7 @@ pub struct Asked<'a> {
 }
 
 /// One question with the way back of its answer.
-type Question = Box<dyn FnOnce(&mut Asked<'_>) + Send>;
+pub(super) type Question = Box<dyn FnOnce(&mut Asked<'_>) + Send>;
 
 /// As many questions wait for the shard as may: [`limits::INQUIRIES_WAITING`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,62 +41,17 @@ impl fmt::Display for Busy {
     }
 }
 
-/// Where questions to one shard wait.
-pub(super) struct Desk {
-    /// Whether there may be one; the shard looks at nothing else while it is false.
-    is_asked: CachePadded<AtomicBool>,
-    questions: ArrayQueue<Question>,
-}
-
-impl Desk {
-    pub(super) fn new() -> Self {
-        let questions = ArrayQueue::new(limits::INQUIRIES_WAITING);
-        Self { is_asked: CachePadded::new(AtomicBool::new(false)), questions }
-    }
-
-    /// Whether a question may be there. A ringer's bell wakes who has looked too early.
-    #[inline]
-    pub(super) fn is_asked(&self) -> bool {
-        self.is_asked.load(Ordering::Relaxed)
-    }
-
-    /// Takes the next question.
-    #[cold]
-    pub(super) fn next(&self) -> Option<Question> {
-        self.is_asked.swap(false, Ordering::AcqRel);
-        let question = self.questions.pop();
-        if !self.questions.is_empty() {
-            self.is_asked.store(true, Ordering::Release);
-        }
-        question
-    }
-
-    fn put(&self, question: Question, bell: &Bell) -> bool {
-        let has_room = self.questions.push(question).is_ok();
-        // Also when it was refused: those before it are to be answered.
-        self.is_asked.store(true, Ordering::Release);
-        bell.ring();
-        has_room
-    }
-}
-
-impl fmt::Debug for Desk {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Desk").field("waiting", &self.questions.len()).finish_non_exhaustive()
-    }
-}
-
 /// The way to ask the shards of a process.
 #[derive(Clone, Debug)]
 pub struct Inquiries {
-    desks: Arc<[Desk]>,
+    desks: Arc<[Desk<Question>]>,
     /// Their bells wake the shards.
     inboxes: Arc<[Inbox]>,
 }
 
 impl Inquiries {
     pub(super) fn new(inboxes: Arc<[Inbox]>) -> Self {
-        Self { desks: inboxes.iter().map(|_| Desk::new()).collect(), inboxes }
+        Self { desks: inboxes.iter().map(|_| Desk::new(limits::INQUIRIES_WAITING)).collect(), inboxes }
     }
 
     /// No shards at all.
@@ -114,7 +66,7 @@ impl Inquiries {
         Self::new(super::handoff::inboxes(&vec![0; shards]).unwrap())
     }
 
-    pub(super) fn desk(&self, shard: u32) -> &Desk {
+    pub(super) fn desk(&self, shard: u32) -> &Desk<Question> {
         &self.desks[shard as usize]
     }
 
@@ -132,12 +84,14 @@ impl Inquiries {
     pub fn ask(&self, shard: u32, question: impl FnOnce(&mut Asked<'_>) + Send + 'static) -> Result<(), Busy> {
         let busy = Busy { shard };
         let (desk, inbox) = self.desks.get(shard as usize).zip(self.inboxes.get(shard as usize)).ok_or(busy)?;
-        if desk.put(Box::new(question), inbox.bell()) { Ok(()) } else { Err(busy) }
+        let has_room = desk.put(Box::new(question));
+        inbox.bell().ring();
+        has_room.then_some(()).ok_or(busy)
     }
 
     /// Drops what waits for a shard that has ended: whoever asked hears that there is no answer.
     pub(super) fn close(&self, shard: u32) {
-        while self.desk(shard).questions.pop().is_some() {}
+        self.desk(shard).clear();
     }
 }
 

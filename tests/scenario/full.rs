@@ -212,3 +212,23 @@ fn a_bye_whose_branch_finds_no_memory_ends_nothing_and_may_come_again() {
     hang_up(&mut world, &invite, "to1");
     ends_clean(world);
 }
+
+// RFC 3261 §17.2.1, §17.2.2: a final response is repeated; the request's memory, which nobody needs any more, holds it.
+#[test]
+fn a_refusal_for_lack_of_memory_is_repeated_for_who_did_not_hear_it() {
+    for method in ["INVITE", "MESSAGE"] {
+        let mut world = configured(2, |settings| settings.stored_bytes_max = 512);
+        let text = request(method, "sip:b@example.com", "once", "");
+        world.receive(CALLER, &text);
+        let first = world.sent.pop_back().unwrap();
+        assert!(first.line().starts_with("SIP/2.0 503"), "{}", first.text);
+        world.sent.clear();
+        world.receive(CALLER, &text);
+        assert_eq!(world.sent(CALLER, "SIP/2.0 503").bytes, first.bytes, "{method}");
+        world.sent.clear();
+        // RFC 3261 §17.2.1: that of an INVITE by itself, too.
+        world.wait_ms(70_000);
+        world.sent.clear();
+        ends_clean(world);
+    }
+}

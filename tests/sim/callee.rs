@@ -7,6 +7,9 @@ use crate::message::Message;
 use core::time::Duration;
 use siplane::time::Instant;
 
+/// Longer than any call.
+const ALONE_MAX: Duration = Duration::from_secs(1200);
+
 /// How a destination answers one call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Reply {
@@ -147,6 +150,8 @@ impl Agent {
         if let Some(plan) = self.plans.get(&dialog.call_id).filter(|_| say.tag == 0) {
             dialog.acts = plan.acts.iter().map(|(after, act)| (now + *after, *act)).collect();
         }
+        // Who is left alone in a call hangs up some time; it is long over then where nothing went wrong.
+        dialog.acts.push((now + ALONE_MAX, Act::Bye));
         self.dialogs.push(dialog);
         let dialog = self.dialogs.len() - 1;
         self.accept(now, &key, &response, dialog);
