@@ -23,9 +23,13 @@ impl Proxy {
     ) {
         self.defects.0[defect as usize] += 1;
         let Blame::Reject(status, phrase) = defect.blame() else { return };
+        // Who cannot be sure of the method in a broken first line asks CSeq.
+        let is_ack = message.text(message.head.cseq_method) == b"ACK";
         match message.head.start {
             // RFC 3261 §17.1.1.3: an ACK is never answered, however broken; §18.3: nor is a response.
-            Start::Request(method) if method != Method::Ack => self.reply(turn, message, datagram, status, phrase),
+            Start::Request(method) if method != Method::Ack && !is_ack => {
+                self.reply(turn, message, datagram, status, phrase)
+            }
             _ => {}
         }
     }

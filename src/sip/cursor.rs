@@ -30,8 +30,7 @@ pub(crate) struct Malformed;
 /// What a byte may be, as bits: one look into a table per byte instead of a chain of comparisons.
 static CLASS: [u8; 256] = classes();
 const LWS: u8 = 1;
-const PARAM_END: u8 = 1 << 1;
-const TOKEN: u8 = 1 << 2;
+const TOKEN: u8 = 1 << 1;
 
 const fn classes() -> [u8; 256] {
     let mut table = [0; 256];
@@ -42,9 +41,6 @@ const fn classes() -> [u8; 256] {
         let alphanumeric = byte.is_ascii_alphanumeric();
         if lws {
             table[at] |= LWS;
-        }
-        if lws || matches!(byte, b';' | b',' | b'"' | b'<' | b'>') {
-            table[at] |= PARAM_END;
         }
         // RFC 3261 §25.1 `token`.
         if alphanumeric || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~') {
@@ -127,9 +123,8 @@ impl<'a> Cursor<'a> {
         loop {
             self.at = stop(self.bytes, self.at, self.end);
             match self.peek() {
-                Some(b'=') if is_name => break,
-                // Other control bytes than white space end nothing.
-                Some(byte) if !is(byte, PARAM_END) => self.at += 1,
+                Some(b'=') if !is_name => self.at += 1,
+                // Other control bytes than white space end it, too, and then nothing goes on behind them.
                 _ => break,
             }
         }

@@ -1,6 +1,7 @@
 //! Header names that the scan remembers, and a quick look for the Call-ID alone.
 
-use super::masks::{BLOCK, find_either, first_of, line_feeds};
+use super::cursor::is_lws;
+use super::masks::{BLOCK, find_either, first_of, first_stop, line_feeds, stop};
 use memchr::memchr;
 
 /// The headers that the pass remembers.
@@ -59,19 +60,19 @@ impl Name {
         let first: &[u8; 16] = bytes.get(start..)?.first_chunk()?;
         let length = first_of(first, b':')?;
         let colon = start + length;
-        let spaced = first[length.wrapping_sub(1) % 16] <= b' ';
-        (length > 0 && !spaced && colon < content).then_some(Self { colon, word: u128::from_le_bytes(*first), length })
+        let is_whole = first_stop(first) >= length;
+        (length > 0 && is_whole && colon < content).then_some(Self { colon, word: u128::from_le_bytes(*first), length })
     }
 
-    /// The name of the line of `bytes` from `start` to `content`; `None` without name or colon. RFC 3261 §7.3.1: white space before
-    /// the colon is none of the name.
+    /// The name of the line of `bytes` from `start` to `content`; `None` without name or colon. RFC 3261 §25.1: white space before the
+    /// colon is none of the name, but no line is folded there, and nothing that ends a word is in a name: others would see another.
     pub(super) fn read(bytes: &[u8], start: usize, content: usize) -> Option<Self> {
         let line = &bytes[start..content];
         let colon = memchr(b':', line)?;
-        let length = match &line[..colon] {
-            name @ [.., b' ' | b'\t'] => name.trim_ascii_end().len(),
-            _ => colon,
-        };
+        let length = stop(bytes, start, start + colon) - start;
+        if line[length..colon].iter().any(|byte| !matches!(byte, b' ' | b'\t')) {
+            return None;
+        }
         let mut first = [0; 16];
         first[..colon.min(16)].copy_from_slice(&line[..colon.min(16)]);
         (length > 0).then_some(Self { colon: start + colon, word: u128::from_le_bytes(first), length })
@@ -118,7 +119,8 @@ impl Known {
 /// The Call-ID value of a datagram, without reading the rest; `None` when no header of that name is there.
 #[must_use]
 pub fn find_call_id(bytes: &[u8]) -> Option<&[u8]> {
-    let mut at = 0;
+    // RFC 3261 §7.5: empty lines before the first one are ignored.
+    let mut at = if let Some(b'\r' | b'\n') = bytes.first() { first_line(bytes) } else { 0 };
     while at < bytes.len() {
         let mut ends = line_feeds(&bytes[at..]);
         while ends != 0 {
@@ -141,17 +143,22 @@ pub fn find_call_id(bytes: &[u8]) -> Option<&[u8]> {
     None
 }
 
+#[cold]
+fn first_line(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len())
+}
+
 /// The value of the line that `rest` begins with when it is the header `name`: white space, folded line ends too, around it is cut.
 fn value_of<'a>(rest: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let (spelled, behind) = rest.split_at_checked(name.len()).filter(|(start, _)| start.eq_ignore_ascii_case(name))?;
-    // Within 16 bytes: who sends many such lines without a colon is not to keep us long.
-    let space = behind.iter().take(16 - spelled.len()).position(|byte| *byte == b':')?;
-    if !behind[..space].trim_ascii().is_empty() {
-        return None;
+    let (_, behind) = rest.split_at_checked(name.len()).filter(|(start, _)| start.eq_ignore_ascii_case(name))?;
+    let space = behind.iter().position(|byte| !matches!(byte, b' ' | b'\t'))?;
+    let value = behind[space..].strip_prefix(b":")?;
+    let value = &value[value.iter().position(|byte| !is_lws(*byte)).unwrap_or(value.len())..];
+    let mut end = find_either(value, 0, value.len(), *b"\r\n");
+    while end > 0 && is_lws(value[end - 1]) {
+        end -= 1;
     }
-    let value = behind[space + 1..].trim_ascii_start();
-    let end = find_either(value, 0, value.len(), *b"\r\n");
-    Some(value[..end].trim_ascii_end())
+    Some(&value[..end])
 }
 
 #[cfg(test)]
@@ -175,6 +182,7 @@ mod tests {
             matches!(known("CONTENT-LENGTH: 7"), Some(Known::ContentLength)) && matches!(known("t:"), Some(Known::To))
         );
         assert!(known("Vib: x").is_none() && known("V\x09x: y").is_none() && known("Content-Lengthy: 1").is_none());
+        assert!(known("Via\x0c: x").is_none() && known("Via\r\n : x").is_none() && known("Call ID: x").is_none());
         assert!(known(" : x").is_none() && known("no colon in a long line of text").is_none());
         let long = format!("{}: v", "X-A-Very-Long-Header-Name");
         assert_eq!(Name::read(long.as_bytes(), 0, long.len()).map(|name| (name.colon, name.length)), Some((25, 25)));
@@ -186,8 +194,8 @@ mod tests {
     #[test]
     fn the_call_id_is_found_in_every_spelling() {
         // RFC 3261 §7.3.1, §7.3.3
-        for name in ["Call-ID", "CALL-id", "call-id ", "i", "I", "i \t"] {
-            let text = format!("X y SIP/2.0\r\nCSeq: 1 X\r\n{name}:\r\n  a@b \r\nTo: c\r\n\r\n");
+        for name in ["Call-ID", "CALL-id", "call-id ", "i", "I", "i \t", "Call-ID                  "] {
+            let text = format!("\r\n\r\nX y SIP/2.0\r\nCSeq: 1 X\r\n{name}:\r\n  a@b \r\nTo: c\r\n\r\n");
             assert_eq!(find_call_id(text.as_bytes()), Some(&b"a@b"[..]), "{name}");
         }
         assert_eq!(find_call_id(b"X y SIP/2.0\r\nTo: c\r\n\r\nCall-ID: body"), None);
@@ -199,6 +207,12 @@ mod tests {
             );
             assert_eq!(find_call_id(text.as_bytes()), Some(&b"a@b"[..]), "{fill}");
         }
+        // What is no Call-ID to the scan is none here.
+        for name in ["Call-ID\x0c", "Call-ID\r\n ", "i\x0b", "Call-ID="] {
+            let text = format!("X y SIP/2.0\r\n{name}: other\r\nCall-ID: a@b\r\n\r\n");
+            assert_eq!(find_call_id(text.as_bytes()), Some(&b"a@b"[..]), "{name}");
+        }
+        assert_eq!(find_call_id(b"X y SIP/2.0\r\nCall-ID:\x0ca@b\r\n\r\n"), Some(&b"\x0ca@b"[..]));
         assert_eq!(find_call_id(b"X"), None);
     }
 }

@@ -39,7 +39,13 @@ impl NameAddr {
             end = cursor.at;
             let name = param.name.of(bytes);
             if name == b"tag" || name.eq_ignore_ascii_case(b"tag") {
-                name_addr.tag = param.value.ok_or(Malformed)?;
+                let tag = param.value.ok_or(Malformed)?;
+                // RFC 3261 §7.3.1: no parameter twice; some take the first of two, some the last. §25.1: a tag is not in quotes,
+                // which some take away.
+                if name_addr.tag.is_set() || bytes.get(tag.start as usize) == Some(&b'"') {
+                    return Err(Malformed);
+                }
+                name_addr.tag = tag;
             }
         }
         name_addr.value = Span::new(field.start as usize, end);
@@ -119,6 +125,11 @@ mod tests {
             "sip:a b@c",
             "\"x\" sip:a@b",
             "<sip:a>;tag",
+            "<sip:a>;tag=1;tag=2",
+            "<sip:a>;tag=\"1\"",
+            "<sip:a>;tag=1\x0b",
+            "<sip:a>;tag\x0c=1",
+            "sip:a;tag=1;x;TAG=1",
             "<sip:a>, <sip:b>",
             "<sip:a> x",
         ] {

@@ -34,6 +34,7 @@ pub fn reply_address(message: &Message<'_>, source: SocketAddr) -> Option<Socket
 /// Appends the answer to `message`, which came from `source`, to `out` (RFC 3261 §8.2.6.2).
 pub fn reply(message: &Message<'_>, source: SocketAddr, reply: &Reply<'_>, splice: &mut Splice, out: &mut Vec<u8>) {
     let reason = if reply.reason.is_empty() { reply.status.reason() } else { reply.reason };
+    let start = out.len();
     status_line(reply.status, reason, out);
     vias(message, source, reply.via, splice, out);
     let head = &message.head;
@@ -47,6 +48,32 @@ pub fn reply(message: &Message<'_>, source: SocketAddr, reply: &Reply<'_>, splic
     }
     out.extend_from_slice(reply.headers);
     out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+    if message.defect.is_some() {
+        mend_lines(out, start);
+    }
+}
+
+/// CR LF in the place of each bare LF, at which we end a line, too, and spaces in the place of each bare CR and NUL, from `start` on:
+/// who sends such lines does not get lines of its own making into our answer.
+#[cold]
+fn mend_lines(out: &mut Vec<u8>, start: usize) {
+    let is_bare = |out: &[u8], at: usize| out[at] == b'\n' && (at == start || out[at - 1] != b'\r');
+    let mut from = out.len();
+    let bare = (start..from).filter(|at| is_bare(out, *at)).count();
+    out.resize(from + bare, 0);
+    let mut to = out.len();
+    while from > start {
+        (from, to) = (from - 1, to - 1);
+        out[to] = match out[from] {
+            0 => b' ',
+            b'\r' if out.get(to + 1) != Some(&b'\n') => b' ',
+            other => other,
+        };
+        if is_bare(out, from) {
+            to -= 1;
+            out[to] = b'\r';
+        }
+    }
 }
 
 fn status_line(status: Status, reason: &str, out: &mut Vec<u8>) {
@@ -151,6 +178,17 @@ mod tests {
         // RFC 3261 §8.2.6.1
         let trying = answer(REQUEST, Status::TRYING, "");
         assert!(trying.contains("Timestamp: 54\r\nContent-Length") && trying.contains("To: <sip:a>\r\n"), "{trying}");
+    }
+
+    #[test]
+    fn lines_that_two_readers_would_not_end_alike_are_mended_in_the_answer() {
+        let broken =
+            "INVITE sip:a SIP/2.0\r\nVia: SIP/2.0/UDP h;x=\ny\r\nFrom: <sip:b>\nTo: <sip:c>\r\nCall-ID: c\rd\0\r\n\n";
+        assert_eq!(
+            answer(broken, Status::BAD_REQUEST, "t"),
+            "SIP/2.0 400 Bad Request\r\nVia: SIP/2.0/UDP h;x=;received=192.0.2.1\r\nFrom: <sip:b>\r\nCall-ID: c d \r\n\
+             To: <sip:c>;tag=t\r\nContent-Length: 0\r\n\r\n"
+        );
     }
 
     #[test]

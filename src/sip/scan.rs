@@ -5,7 +5,7 @@
 
 use super::cursor::{Cursor, is_lws, is_token};
 use super::known::{Known, Name};
-use super::masks::Controls;
+use super::masks::{Controls, uri_end};
 use super::{Defect, Head, Line, Message, Method, Span, Start};
 use crate::limits;
 
@@ -21,7 +21,7 @@ pub fn scan(bytes: &[u8]) -> Message<'_> {
 
 fn fill(message: &mut Message<'_>) {
     let Message { bytes, head, defect } = message;
-    let mut scanner = Scanner { bytes, head, defect, bare_nul: false };
+    let mut scanner = Scanner { bytes, head, defect, nul: false };
     if let Err(defect) = scanner.run() {
         scanner.fault(defect);
     }
@@ -31,8 +31,8 @@ pub(super) struct Scanner<'a, 'm> {
     pub(super) bytes: &'a [u8],
     pub(super) head: &'m mut Head,
     defect: &'m mut Option<Defect>,
-    /// A NUL was there that is no quoted pair.
-    bare_nul: bool,
+    /// A NUL was there.
+    nul: bool,
 }
 
 /// Where a logical line ends: its content, and where the next one begins.
@@ -65,7 +65,9 @@ impl Scanner<'_, '_> {
         self.start_line(first, end.content)?;
         self.head.headers = end.next as u32;
         self.header_lines(end.next, controls)?;
-        self.check(!self.bare_nul, Defect::LineEnd);
+        if self.nul {
+            self.check(nuls_are_quoted(&self.bytes[..self.head.headers_end as usize]), Defect::LineEnd);
+        }
         self.mandatory();
         self.body();
         Ok(())
@@ -83,8 +85,7 @@ impl Scanner<'_, '_> {
                     return Some(LineEnd { content: at, next: at + 1 });
                 }
                 (b'\r', _) => self.fault(Defect::LineEnd),
-                // NUL may stand in a quoted pair (RFC 3261 §25.1) and nowhere else.
-                (0, _) => self.bare_nul |= at == 0 || self.bytes[at - 1] != b'\\',
+                (0, _) => self.nul = true,
                 _ => {}
             }
             at = controls.next(at + 1)?;
@@ -268,7 +269,7 @@ impl Scanner<'_, '_> {
         let (via, call_id, cseq) = (head.via.is_set(), head.call_id, head.cseq_method);
         self.check(via, Defect::NoVia);
         self.check(here, Defect::Missing);
-        self.check(!call_id.is_set() || !call_id.value.is_empty(), Defect::CallId);
+        self.check(!call_id.is_set() || is_call_id(self.bytes, call_id.value), Defect::CallId);
         if let Start::Request(_) = self.head.start
             && cseq.is_set()
         {
@@ -291,6 +292,29 @@ impl Scanner<'_, '_> {
 /// A token (RFC 3261 §7.1, §25.1); the methods that are known are some.
 pub(super) fn is_method(name: &[u8]) -> bool {
     Method::of(name) != Method::Other || (!name.is_empty() && name.iter().all(|byte| is_token(*byte)))
+}
+
+/// A word or two around an `@` (RFC 3261 §25.1): no white space, which would be the end of it to others.
+fn is_call_id(bytes: &[u8], value: Span) -> bool {
+    let (start, end) = (value.start as usize, value.end as usize);
+    start < end && (uri_end(bytes, start, end) == end || bytes[start..end].iter().all(|byte| *byte > b' '))
+}
+
+/// NUL may stand in a quoted pair in a quoted string (RFC 3261 §25.1) and nowhere else. No string goes on in another header.
+#[cold]
+fn nuls_are_quoted(head: &[u8]) -> bool {
+    let (mut quoted, mut at) = (false, 0);
+    while at < head.len() {
+        match head[at] {
+            0 => return false,
+            b'"' => quoted = !quoted,
+            b'\\' if quoted => at += 1,
+            b'\n' if !matches!(head.get(at + 1), Some(b' ' | b'\t')) => quoted = false,
+            _ => {}
+        }
+        at += 1;
+    }
+    true
 }
 
 fn first(field: &mut Line, line: Line) {
@@ -366,9 +390,22 @@ mod tests {
         assert_eq!(defect("To: <sip:x>\r\n"), Some(Defect::Duplicate));
         assert_eq!(defect("no colon\r\n"), Some(Defect::HeaderLine));
         assert_eq!(defect(": no name\r\n"), Some(Defect::HeaderLine));
+        for name in
+            ["Call ID", "Call-ID\r\n ", "Call-ID\x0c", "X-Long-Header\x01Name", "X;", "\"To\"", "X-A-Very-Long Name"]
+        {
+            assert_eq!(defect(&format!("{name}: x\r\n")), Some(Defect::HeaderLine), "{name:?}");
+        }
         assert_eq!(defect("X: a\rb\r\n"), Some(Defect::LineEnd));
         assert_eq!(defect("X: a\n"), Some(Defect::LineEnd));
-        assert_eq!(defect("X: a\0\r\n"), Some(Defect::LineEnd));
+        for value in ["a\0", "a\\\0", "\"a\0\"", "\"a\\\\\0\"", "\"a\r\nY: \\\0\""] {
+            assert_eq!(defect(&format!("X: {value}\r\n")), Some(Defect::LineEnd), "{value:?}");
+        }
+        assert_eq!(defect("X: \"a\r\n \\\0\"\r\n"), None);
+        for value in ["a b", "a\r\n b", "a\tb", "a\x0c", "a \"b"] {
+            let text = request("").replace("x@y", value);
+            assert_eq!(scan(text.as_bytes()).defect, Some(Defect::CallId), "{value:?}");
+        }
+        assert_eq!(scan(request("").replace("x@y", "<\"x\">@y").as_bytes()).defect, None);
         assert_eq!(defect(&"X: a\r\n".repeat(limits::HEADER_LINES_MAX)), Some(Defect::HeaderLines));
         assert_eq!(defect(&format!("X: {}\r\nY: 1\r\n", "a".repeat(limits::HEAD_BYTES_MAX))), Some(Defect::HeadSize));
     }

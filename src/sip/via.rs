@@ -66,23 +66,29 @@ impl Via {
         let spelled = name.of(bytes);
         match spelled {
             // As nearly everybody spells them.
-            b"branch" => self.branch = value?,
-            b"rport" => self.rport = rport(bytes, name, value)?,
-            b"received" => self.received = value?,
-            _ => self.take_other(bytes, name, value)?,
+            b"branch" => once(bytes, &mut self.branch, value),
+            b"rport" => self.take_rport(bytes, name, value),
+            b"received" => once(bytes, &mut self.received, value),
+            _ => self.take_other(bytes, name, value),
         }
-        Some(())
     }
 
     fn take_other(&mut self, bytes: &[u8], name: Span, value: Option<Span>) -> Option<()> {
         let spelled = name.of(bytes);
         match spelled.len() {
-            6 if spelled.eq_ignore_ascii_case(b"branch") => self.branch = value?,
-            8 if spelled.eq_ignore_ascii_case(b"received") => self.received = value?,
-            5 if spelled.eq_ignore_ascii_case(b"maddr") => self.maddr = value?,
-            5 if spelled.eq_ignore_ascii_case(b"rport") => self.rport = rport(bytes, name, value)?,
-            _ => {}
+            6 if spelled.eq_ignore_ascii_case(b"branch") => once(bytes, &mut self.branch, value),
+            8 if spelled.eq_ignore_ascii_case(b"received") => once(bytes, &mut self.received, value),
+            5 if spelled.eq_ignore_ascii_case(b"maddr") => once(bytes, &mut self.maddr, value),
+            5 if spelled.eq_ignore_ascii_case(b"rport") => self.take_rport(bytes, name, value),
+            _ => Some(()),
         }
+    }
+
+    fn take_rport(&mut self, bytes: &[u8], name: Span, value: Option<Span>) -> Option<()> {
+        if self.rport != Rport::Absent {
+            return None;
+        }
+        self.rport = rport(bytes, name, value)?;
         Some(())
     }
 
@@ -94,12 +100,24 @@ impl Via {
     }
 }
 
+/// RFC 3261 §7.3.1: no parameter twice; some take the first of two, some the last. §25.1: none of these is in quotes, which some take
+/// away.
+fn once(bytes: &[u8], param: &mut Span, value: Option<Span>) -> Option<()> {
+    let value = value?;
+    if param.is_set() || bytes.get(value.start as usize) == Some(&b'"') {
+        return None;
+    }
+    *param = value;
+    Some(())
+}
+
 fn rport(bytes: &[u8], name: Span, value: Option<Span>) -> Option<Rport> {
     match value {
         None => Some(Rport::Empty(name.end)),
         Some(value) if value.is_empty() => None,
         Some(value) => {
-            let port = Cursor::new(bytes, value).number().ok()?;
+            let mut cursor = Cursor::new(bytes, value);
+            let port = cursor.number().ok().filter(|_| cursor.peek().is_none())?;
             u16::try_from(port).ok().map(Rport::Port)
         }
     }
@@ -199,7 +217,7 @@ mod tests {
     #[test]
     fn a_tortuous_via_is_read() {
         let text = "SIP  / 2.0\r\n / UDP\r\n    192.0.2.2 : 4000;ttl=16 ; maddr = 224.2.0.1;branch =z9hG4bKa ,\
-                    SIP/2.0/TCP [::1];rport;branch=\"x\"";
+                    SIP/2.0/TCP [::1];rport;branch=x";
         let first = via(text).unwrap();
         assert_eq!(first.transport.of(text.as_bytes()), b"UDP");
         assert_eq!(first.host.of(text.as_bytes()), b"192.0.2.2");
@@ -222,6 +240,17 @@ mod tests {
             "SIP/2.0/UDP h:99999",
             "SIP/2.0/UDP h x",
             "SIP/2.0/UDP h;=b",
+            // RFC 3261 §7.3.1: no parameter twice.
+            "SIP/2.0/UDP h;branch=a;branch=b",
+            "SIP/2.0/UDP h;branch=a;x;Branch=a",
+            "SIP/2.0/UDP h;rport;rport=1",
+            "SIP/2.0/UDP h;received=1.2.3.4;received=1.2.3.5",
+            "SIP/2.0/UDP h;maddr=1.2.3.4;maddr=1.2.3.5",
+            "SIP/2.0/UDP h;rport=5060x",
+            "SIP/2.0/UDP h;branch=\"a\"",
+            "SIP/2.0/UDP h;branch=a\x0b",
+            "SIP/2.0/UDP h;branch=\x0ca",
+            "SIP/2.0/UDP h;b\x01ranch=a",
         ] {
             assert_eq!(via(text), None, "{text}");
         }

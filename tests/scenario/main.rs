@@ -26,6 +26,7 @@ mod reading;
 mod responses;
 mod room;
 mod routing;
+mod smuggling;
 mod sockets;
 mod transport;
 mod unclaimed;
