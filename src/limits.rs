@@ -96,11 +96,25 @@ pub const RUN_SEGMENT_BYTES_MAX: usize = 1_452;
 /// Datagrams that one shard's ring holds at once; beyond it they wait in their sockets, counted as `ring_full`.
 pub const RING_BUFFERS: usize = 256;
 
-/// How full the receive buffer of a socket may get, as a share of it, before INVITEs are kept out, counted as `shed`, and how empty it
-/// is when they are taken again. What waits there stays some 20 ms at most.
+/// How full the receive buffer of a socket may get, as a share of it, before new calls are left out, counted as `shed`,
+/// `refused_overload` and `shed_unanswered`, and how empty it is when they are taken again.
 pub const SHED_ABOVE: f32 = 0.5;
 /// See [`SHED_ABOVE`].
 pub const SHED_BELOW: f32 = 0.25;
+
+/// How old what waits in a socket may get before the same happens, and how young it is when they are taken again.
+pub const SHED_OLDER: Duration = Duration::from_millis(20);
+/// See [`SHED_OLDER`].
+pub const SHED_YOUNGER: Duration = Duration::from_millis(10);
+
+/// How often a shard that leaves new calls out looks whether as many reach it as it can refuse.
+pub const OVERLOAD_LOOK_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Longest Retry-After of a call that a shard has no time for, seconds: each is told a time drawn from 1 to this.
+pub const OVERLOAD_RETRY_AFTER_S_MAX: u32 = 8;
+
+/// How long our report of overload counts for a client that heeds them, ms (RFC 7339 §4.3).
+pub const OVERLOAD_REPORT_MS: u32 = 500;
 
 /// Messages that wait in one shard's handoff ring; beyond it: a counted drop, healed by retransmission.
 pub const HANDOFF_MESSAGES: usize = 8_192;

@@ -11,11 +11,12 @@
 //! The rooms: `request` and `checks` (RFC 3261 §16.3), `route` (§16.4-16.5), `forward` (§16.6), `response` and `context`
 //! (§16.7), `failover` (from target to target, set to set), `fork` (several at once), `server` and `client` (§17, driven by the
 //! tables in `transaction`), `dialog` (§12: calls and their load), `keepalive` and `ends` (OPTIONS within calls), `evidence`
-//! (what calls show about destinations), `overload` (RFC 7339), `timeout` (§17 timers).
+//! (what calls show about destinations), `overload` (RFC 7339, towards destinations), `admission` (our own overload), `timeout` (§17 timers).
 //!
 //! Absent: sockets, a clock, seeds of its own, `Arc`, locks, async, DNS, and any allocation per message in the steady state.
 
 mod ack;
+mod admission;
 pub(crate) mod branch;
 mod buffers;
 mod checks;
@@ -54,6 +55,7 @@ pub(crate) mod timer;
 pub(crate) mod transaction;
 mod view;
 
+pub use admission::Shedding;
 pub use branch::PROBE_BRANCH;
 pub use decisions::Decided;
 pub use explain::{Explanation, Outcome, SetStep};
@@ -125,6 +127,9 @@ pub struct Proxy {
     /// Load tokens that client transactions hold.
     branch_tokens: usize,
     draining: bool,
+    shedding: Option<Shedding>,
+    /// Of a new call that was left unanswered.
+    left_out_host: Vec<u8>,
     decisions: Decisions,
     stats: Stats,
     defects: Defects,
@@ -161,6 +166,8 @@ impl Proxy {
             unanswered: 0,
             branch_tokens: 0,
             draining: false,
+            shedding: None,
+            left_out_host: Vec::new(),
             decisions: Decisions::new(settings.decisions_every),
             stats: Stats::default(),
             defects: Defects::default(),
@@ -266,6 +273,12 @@ impl Proxy {
     #[must_use]
     pub fn stored_bytes(&self) -> usize {
         self.buffers.in_use_bytes()
+    }
+
+    /// How a Request-URI spells that it means us: `host` and `host:port`, of listen addresses and aliases.
+    #[must_use]
+    pub fn spellings(&self) -> Vec<Vec<u8>> {
+        self.names.spellings()
     }
 
     /// From now on new requests outside dialogs are refused with 503 and Retry-After; everything that runs goes on.

@@ -69,6 +69,33 @@ impl Names {
         self.socket(host, port).is_some()
     }
 
+    /// How hosts, and hosts with ports, are spelled that [`Names::is_us`] knows: as they are configured, and as we would write them.
+    pub(crate) fn spellings(&self) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        let mut spell = |host: &[u8], port: Option<u16>| {
+            let port = port.unwrap_or(5060);
+            let with_port = [host, format!(":{port}").as_bytes()].concat();
+            for text in [Some(with_port), (port == 5060).then(|| host.to_vec())].into_iter().flatten() {
+                if !all.contains(&text) {
+                    all.push(text);
+                }
+            }
+        };
+        for own in &self.own {
+            spell(&own.host, Some(own.port));
+            let text = SocketAddr::new(own.address.ip().to_canonical(), own.address.port()).to_string();
+            let (host, port) = split_port(&text);
+            spell(host.as_bytes(), port);
+        }
+        for alias in &self.aliases {
+            spell(&alias.host, alias.port);
+            // An alias without port is us at each of our ports.
+            let ports = self.own.iter().map(|own| own.port).filter(|_| alias.port.is_none());
+            ports.for_each(|port| spell(&alias.host, Some(port)));
+        }
+        all
+    }
+
     fn by_address(&self, host: &[u8], port: u16) -> Option<usize> {
         let ip = host_address(host)?;
         self.own.iter().position(|own| {
@@ -154,6 +181,28 @@ mod tests {
             ("example.com", None, None),
         ] {
             assert_eq!(names.socket(host.as_bytes(), port).map(|s| s.0), socket, "{host} {port:?}");
+        }
+    }
+
+    #[test]
+    fn every_spelling_of_ours_is_us() {
+        let names = names();
+        let spellings: Vec<_> = names.spellings().into_iter().map(|text| String::from_utf8(text).unwrap()).collect();
+        let expected = [
+            "192.0.2.1:5060",
+            "192.0.2.1",
+            "10.0.0.1:5060",
+            "10.0.0.1",
+            "[2001:db8::1]:5070",
+            "sip.example.com:5060",
+            "sip.example.com",
+            "sip.example.com:5070",
+            "old.example.com:5999",
+        ];
+        assert_eq!(spellings, expected);
+        for text in spellings {
+            let (host, port) = split_port(&text);
+            assert!(names.is_us(host.as_bytes(), port), "{text}");
         }
     }
 

@@ -66,7 +66,7 @@ pub(super) fn goes_first(set: &Set, incoming: &Incoming<'_>) -> bool {
     set.overload_control && is_prioritized(incoming)
 }
 
-fn is_prioritized(incoming: &Incoming<'_>) -> bool {
+pub(super) fn is_prioritized(incoming: &Incoming<'_>) -> bool {
     let message = incoming.message;
     is_emergency(message.text(incoming.to.uri)) || resource_priority(message)
 }

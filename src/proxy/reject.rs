@@ -3,7 +3,7 @@
 use super::checks::{Refusal, unsupported};
 use super::request::Incoming;
 use super::{Datagram, Proxy, Turn};
-use crate::sip::{Blame, Defect, Message, Method, Reply, Start, Status, push_number, reply, reply_address};
+use crate::sip::{Blame, Defect, Feedback, Message, Method, Reply, Start, Status, push_number, reply, reply_address};
 
 /// Retry-After of a refusal for lack of room or because we stop, seconds.
 pub(super) const RETRY_AFTER_S: u32 = 10;
@@ -82,13 +82,35 @@ impl Proxy {
     }
 
     /// Answers `message` with the header lines in `scratch`, unless it is an ACK (RFC 3261 §17.1.1.3).
-    fn reply_with_scratch(
+    pub(super) fn reply_with_scratch(
         &mut self,
         turn: &mut Turn<'_>,
         message: &Message<'_>,
         datagram: Datagram<'_>,
         status: Status,
         reason: &str,
+    ) {
+        self.reply_with(turn, message, datagram, (status, reason), None);
+    }
+
+    /// The same, with a report to a client that offered to heed it.
+    pub(super) fn reply_with_feedback(
+        &mut self,
+        turn: &mut Turn<'_>,
+        incoming: &Incoming<'_>,
+        status: Status,
+        feedback: &Feedback,
+    ) {
+        self.reply_with(turn, incoming.message, incoming.datagram(), (status, ""), Some(feedback));
+    }
+
+    fn reply_with(
+        &mut self,
+        turn: &mut Turn<'_>,
+        message: &Message<'_>,
+        datagram: Datagram<'_>,
+        (status, reason): (Status, &str),
+        feedback: Option<&Feedback>,
     ) {
         let Some(address) = reply_address(message, datagram.source) else { return };
         if message.method() == Some(Method::Ack) {
@@ -99,7 +121,7 @@ impl Proxy {
         let from_tag = message.from().map(|from| message.text(from.tag)).unwrap_or_default();
         let to_tag = self.own_tag(message.call_id(), from_tag);
         server_line(&self.settings.server, &mut self.scratch);
-        let answer = Reply { status, reason, to_tag: &to_tag, headers: &self.scratch, via: None };
+        let answer = Reply { status, reason, to_tag: &to_tag, headers: &self.scratch, via: None, feedback };
         let splice = &mut self.splice;
         turn.out.push(datagram.socket, address, |arena| reply(message, datagram.source, &answer, splice, arena));
     }

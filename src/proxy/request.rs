@@ -76,6 +76,7 @@ impl Proxy {
             Some(id) if method == Method::Ack => self.ack_for(turn, id, &incoming),
             Some(id) => self.retransmitted(turn, id),
             None if method == Method::Ack => self.forward_ack(turn, &incoming),
+            None if self.leaves_out(&incoming) => self.leave_out(turn, &incoming),
             None => self.new_request(turn, &incoming, key),
         }
     }

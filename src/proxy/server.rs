@@ -167,7 +167,7 @@ impl Proxy {
             }
             Content::Trying(incoming) => {
                 let via = Some((&incoming.via, &incoming.stamp));
-                let answer = Reply { status, reason: "", to_tag: b"", headers: scratch, via };
+                let answer = Reply { status, reason: "", to_tag: b"", headers: scratch, via, feedback: None };
                 reply(incoming.message, incoming.source, &answer, splice, arena);
             }
             Content::Own(reason) => {
@@ -177,7 +177,7 @@ impl Proxy {
                 let own_tag = keys.to_tag(keys.hash((message.call_id(), from_tag)));
                 // RFC 3261 §8.2.6.1: a 100 gets no To tag.
                 let to_tag = if status == Status::TRYING { &[][..] } else { &own_tag };
-                let answer = Reply { status, reason, to_tag, headers: scratch, via: None };
+                let answer = Reply { status, reason, to_tag, headers: scratch, via: None, feedback: None };
                 reply(&message, server.source, &answer, splice, arena);
             }
         });

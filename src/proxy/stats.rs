@@ -50,6 +50,10 @@ counters! {
         refused_full,
         /// New requests refused because we are stopping.
         refused_draining,
+        /// New calls refused because more come in than the shard keeps up with.
+        refused_overload,
+        /// New calls left unanswered for that reason, beyond those that were refused; retransmission brings them again.
+        shed_unanswered,
         /// Requests whose set had no destination available.
         no_destination,
         /// Calls refused because no target had room for them: `maxload`, calls per second or overload control.

@@ -30,7 +30,7 @@ counters! {
         truncated,
         /// Datagrams that the kernel dropped because a socket's receive buffer was full.
         kernel_drops,
-        /// INVITEs left unanswered because more came in than the shard keeps up with; retransmission brings them again.
+        /// New calls that the kernel kept out because more came in than the shard keeps up with; retransmission brings them again.
         shed,
         /// Times that the ring had no buffer left for a datagram, which then waited in its socket.
         ring_full,

@@ -49,9 +49,16 @@ impl ShardSockets {
         self.sockets.iter().map(|socket| u64::from(drops(socket.as_fd()))).sum()
     }
 
-    /// How full the fullest receive buffer is, as a share of it: above 1 while datagrams are dropped.
-    pub(super) fn fullness(&self) -> f32 {
-        self.sockets.iter().map(|socket| fullness(socket.as_fd())).fold(0.0, f32::max)
+    /// How full the receive buffers are, by a system call for each.
+    pub(super) fn backlog(&self) -> Backlog {
+        self.sockets.iter().map(|socket| memory(socket.as_fd())).fold(Backlog::default(), |all, memory| {
+            let bytes = memory[SK_MEMINFO_RMEM_ALLOC] as f32;
+            Backlog {
+                share: all.share.max(bytes / memory[SK_MEMINFO_RCVBUF].max(1) as f32),
+                bytes: all.bytes.max(bytes),
+                drops: all.drops + u64::from(memory[SK_MEMINFO_DROPS]),
+            }
+        })
     }
 
     /// The same sockets once more, to send by: for who must send from the calls' own addresses, which is the prober.
@@ -83,6 +90,17 @@ impl ShardSockets {
     pub(super) fn get(&self, at: usize) -> BorrowedFd<'_> {
         self.sockets[at].as_fd()
     }
+}
+
+/// What waits in receive buffers.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub(super) struct Backlog {
+    /// How full the fullest is, as a share of it; above 1 while datagrams are dropped.
+    pub(super) share: f32,
+    /// What waits in the fullest, bytes with what they are kept in.
+    pub(super) bytes: f32,
+    /// Datagrams that the kernel dropped since the sockets were opened.
+    pub(super) drops: u64,
 }
 
 /// Why a listen address could not be opened.
@@ -210,11 +228,6 @@ const SK_MEMINFO_DROPS: usize = 8;
 
 fn drops(socket: BorrowedFd<'_>) -> u32 {
     memory(socket)[SK_MEMINFO_DROPS]
-}
-
-fn fullness(socket: BorrowedFd<'_>) -> f32 {
-    let memory = memory(socket);
-    memory[SK_MEMINFO_RMEM_ALLOC] as f32 / memory[SK_MEMINFO_RCVBUF].max(1) as f32
 }
 
 /// What SO_MEMINFO gives; zeros where the kernel does not know it.

@@ -8,6 +8,7 @@
 use super::clock;
 use super::counters::{IoStats, PUBLISH_INTERVAL, ShardCounters, Snapshot};
 use super::engine::{Engine, Patience};
+use super::filter::Filter;
 use super::flow::Flow;
 use super::handoff::Inbox;
 use super::inquiry::{Asked, Inquiries};
@@ -64,10 +65,11 @@ impl<E: Engine> Shard<E> {
         counters: Arc<ShardCounters>,
     ) -> Self {
         let now = clock::now();
+        let filter = Filter::new(proxy.spellings());
         Self {
             flow: Flow { engine, work: Work::new(id, proxy, &shared) },
             pace: Pace::new(waiting, now),
-            overload: Overload::default(),
+            overload: Overload::new(filter, now),
             sockets,
             policy: shared.policy,
             inboxes: shared.inboxes,
@@ -112,7 +114,8 @@ impl<E: Engine> Shard<E> {
         self.counters.tokens().end(flow.work.proxy.tokens() as u64);
         let received = flow.engine.counts().received;
         self.pace.note(self.now, received);
-        flow.work.is_shedding = self.overload.note(received, flow.engine.sockets());
+        let shedding = self.overload.note(self.now, received, &flow.work.proxy, flow.engine.sockets());
+        flow.work.proxy.shed(shedding);
         if self.now.saturating_since(self.published_at) >= PUBLISH_INTERVAL {
             self.publish();
         }
@@ -124,7 +127,7 @@ impl<E: Engine> Shard<E> {
         self.flow.engine.look_at_drops();
         let mut io = self.flow.work.io.plus(self.flow.engine.counts());
         self.overload.count(io.kernel_drops);
-        (io.kernel_drops, io.shed) = (self.overload.lost, io.shed + self.overload.shed);
+        (io.kernel_drops, io.shed) = (self.overload.lost, self.overload.shed);
         io
     }
 

@@ -6,7 +6,6 @@
 use super::counters::IoStats;
 use super::errors::Undelivered;
 use super::handoff::{Cause, Handoff, Note};
-use super::overload::is_invite;
 use super::probe::{self, ProbeAnswer, ProbeOutcome, ProbeSink};
 use super::trace::Tracer;
 use super::turn::Shared;
@@ -34,8 +33,6 @@ pub(super) struct Work {
     /// Whether the prober got something since the last [`Work::ring`]. It mostly sleeps: a ring for nothing is two system calls and
     /// two changes of thread.
     prober_is_told: bool,
-    /// Whether INVITEs are left out: more comes in than is kept up with.
-    pub(super) is_shedding: bool,
     pub(super) tracer: Tracer,
     /// What it did with the mailboxes; the engine counts the rest.
     pub(super) io: IoStats,
@@ -50,7 +47,6 @@ impl Work {
             handoff: Handoff::new(Arc::clone(&shared.inboxes)),
             probe_answers: Arc::clone(&shared.probe_answers),
             prober_is_told: false,
-            is_shedding: false,
             tracer: Tracer::new(id.index),
             io: IoStats::default(),
         }
@@ -59,10 +55,6 @@ impl Work {
     /// A received datagram: the prober's, another shard's, or ours.
     pub(super) fn take(&mut self, turn: Turn<'_>, datagram: Datagram<'_>) {
         let Datagram { source: address, socket, bytes } = datagram;
-        if self.is_shedding && is_invite(bytes) {
-            self.io.shed += 1;
-            return;
-        }
         if probe::is_answer(bytes) {
             return self.tell_prober(turn, ProbeOutcome::Response, socket, address, bytes);
         }

@@ -34,7 +34,7 @@ pub use lines::{Field, fields, fields_in, header_is, values};
 pub use message::{Head, Line, Message, Start};
 pub use method::Method;
 pub use name_addr::NameAddr;
-pub use overload::OverloadParams;
+pub use overload::{Feedback, OverloadParams};
 pub use reply::{Reply, reply, reply_address};
 pub use scan::scan;
 pub use span::Span;

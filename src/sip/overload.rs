@@ -1,7 +1,7 @@
 //! The overload control parameters of a Via (RFC 7339 §4, RFC 7415 §3.1).
 
 use super::cursor::{Cursor, Param};
-use super::{Span, Via};
+use super::{Span, Splice, Via, push_number};
 
 /// What a server reports in our Via of its response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,6 +14,35 @@ pub struct OverloadParams {
     pub validity_ms: u32,
     /// `oc-seq` times 100,000.
     pub sequence: u64,
+}
+
+/// What a server reports to a client that offered to heed it: by the algorithm `loss`, which every client has (RFC 7339 §4.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Feedback {
+    /// Percent of its requests that the client is to leave out, at most 100.
+    pub loss_percent: u32,
+    /// How long that counts, ms.
+    pub validity_ms: u32,
+    /// Grows from one report to the next, ms (`oc-seq` in its example is the time in seconds).
+    pub sequence_ms: u64,
+}
+
+impl Feedback {
+    /// Puts the report into `via`, the topmost of a request's copy in its response, in the place of what the client offered (RFC 7339 §4).
+    pub fn apply(&self, bytes: &[u8], via: &Via, splice: &mut Splice) {
+        via.overload_spans(bytes).for_each(|span| splice.remove(span));
+        splice.replace_with(Span { start: via.value.end, end: via.value.end }, |text| {
+            text.extend_from_slice(b";oc=");
+            push_number(self.loss_percent, text);
+            text.extend_from_slice(b";oc-algo=\"loss\";oc-validity=");
+            push_number(self.validity_ms, text);
+            text.extend_from_slice(b";oc-seq=");
+            // RFC 7339 §9: at most twelve digits before the point.
+            push_number((self.sequence_ms / 1_000) as u32, text);
+            let digit = |divisor: u64| b'0' + (self.sequence_ms / divisor % 10) as u8;
+            text.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
+        });
+    }
 }
 
 /// RFC 7339 §4.3: as long a report counts that does not say how long.
@@ -54,6 +83,21 @@ impl Via {
         };
         let known = is_rate || (algorithm.eq_ignore_ascii_case(b"loss") && value <= 100);
         known.then_some(OverloadParams { is_rate, value, validity_ms, sequence })
+    }
+
+    /// Whether the sender of `bytes`, a request with this top Via, heeds reports by the algorithm `loss` (RFC 7339 §4.1, §4.2): `oc`
+    /// without value, and `loss` among its algorithms.
+    #[must_use]
+    pub fn offers_loss(&self, bytes: &[u8]) -> bool {
+        let (mut offers, mut has_loss) = (false, true);
+        for (_, param) in self.params(bytes) {
+            match Name::of(param.name.of(bytes)) {
+                Some(Name::Oc) => offers = param.value.is_none(),
+                Some(Name::Algo) => has_loss = param.value.is_some_and(|value| lists_loss(value.of(bytes))),
+                Some(Name::Validity | Name::Seq) | None => {}
+            }
+        }
+        offers && has_loss
     }
 
     /// The overload control parameters in this Via, each with its semicolon and the white space around it.
@@ -103,6 +147,10 @@ fn number(text: &[u8]) -> Option<u32> {
     let mut cursor = Cursor::new(text, Span::new(0, text.len()));
     let number = cursor.number().ok()?;
     (cursor.at == text.len()).then_some(number)
+}
+
+fn lists_loss(text: &[u8]) -> bool {
+    unquoted(text).split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"loss"))
 }
 
 fn unquoted(text: &[u8]) -> &[u8] {
@@ -175,6 +223,40 @@ mod tests {
         ] {
             assert_eq!(read(params), None, "{params}");
         }
+    }
+
+    #[test]
+    fn who_offers_to_heed_loss_is_known_by_oc_without_value() {
+        // RFC 7339 §4.1, §4.2
+        let offers = |params: &str| {
+            let text = format!("SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKx{params}, SIP/2.0/UDP h;oc");
+            Via::parse(text.as_bytes(), Span::new(0, text.len())).unwrap().offers_loss(text.as_bytes())
+        };
+        for params in [";oc", ";oc;oc-algo=\"loss\"", ";oc-algo=\"rate, LOSS\";x;OC", ";oc;oc-algo=loss"] {
+            assert!(offers(params), "{params}");
+        }
+        for params in ["", ";oc=20", ";oc;oc-algo=\"rate\"", ";oc;oc-algo", ";oc-algo=\"loss\"", ";ocx"] {
+            assert!(!offers(params), "{params}");
+        }
+    }
+
+    #[test]
+    fn a_report_takes_the_place_of_the_offer_and_is_read_as_it_was_meant() {
+        // RFC 7339 §4, §9
+        let text = "SIP/2.0/UDP 192.0.2.1;oc;branch=z9hG4bKx;oc-algo=\"loss,rate\" , SIP/2.0/UDP h;oc";
+        let via = Via::parse(text.as_bytes(), Span::new(0, text.len())).unwrap();
+        let (mut splice, mut out) = (Splice::new(), Vec::new());
+        let feedback = Feedback { loss_percent: 37, validity_ms: 500, sequence_ms: 1_282_321_615_078 };
+        feedback.apply(text.as_bytes(), &via, &mut splice);
+        splice.write(text.as_bytes(), text.len(), &mut out);
+        let written = String::from_utf8(out).unwrap();
+        assert_eq!(
+            written,
+            "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKx;oc=37;oc-algo=\"loss\";oc-validity=500;oc-seq=1282321615.078 , SIP/2.0/UDP h;oc"
+        );
+        let read = Via::parse(written.as_bytes(), Span::new(0, written.len())).unwrap().overload(written.as_bytes());
+        let sequence = 1_282_321_615_078 * 100;
+        assert_eq!(read, Some(OverloadParams { is_rate: false, value: 37, validity_ms: 500, sequence }));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! They are tolerant of the defect that caused them: what is there is copied, what is missing is left out.
 
-use super::{Defect, Field, Message, Splice, Stamp, Status, Via, fields, header_is};
+use super::{Defect, Feedback, Field, Message, Splice, Stamp, Status, Via, fields, header_is};
 use std::net::SocketAddr;
 
 /// What an answer says beyond the lines that it copies.
@@ -18,6 +18,8 @@ pub struct Reply<'a> {
     pub headers: &'a [u8],
     /// The request's top Via and what goes into it, when they are known already.
     pub via: Option<(&'a Via, &'a Stamp)>,
+    /// What the top Via tells a client that offered to heed it (RFC 7339 §4).
+    pub feedback: Option<&'a Feedback>,
 }
 
 /// Where the answer to `message`, received from `source`, goes; `None` when its Via cannot be read (RFC 3261 §18.2.2).
@@ -36,7 +38,7 @@ pub fn reply(message: &Message<'_>, source: SocketAddr, reply: &Reply<'_>, splic
     let reason = if reply.reason.is_empty() { reply.status.reason() } else { reply.reason };
     let start = out.len();
     status_line(reply.status, reason, out);
-    vias(message, source, reply.via, splice, out);
+    vias(message, source, reply, splice, out);
     let head = &message.head;
     for line in [head.from, head.call_id, head.cseq] {
         copy_line(message, line.line, out);
@@ -86,18 +88,12 @@ fn status_line(status: Status, reason: &str, out: &mut Vec<u8>) {
 }
 
 /// RFC 3261 §8.2.6.2: all Vias, in order, the top one with what we noted in it.
-fn vias(
-    message: &Message<'_>,
-    source: SocketAddr,
-    via: Option<(&Via, &Stamp)>,
-    splice: &mut Splice,
-    out: &mut Vec<u8>,
-) {
+fn vias(message: &Message<'_>, source: SocketAddr, reply: &Reply<'_>, splice: &mut Splice, out: &mut Vec<u8>) {
     let head = &message.head;
     if !head.via.is_set() {
         return;
     }
-    top_via(message, source, via, splice, out);
+    top_via(message, source, reply, splice, out);
     let rest = head.via.line.end as usize;
     if head.vias_adjoin {
         out.extend_from_slice(&message.bytes[rest..head.vias.end as usize]);
@@ -109,20 +105,15 @@ fn vias(
     }
 }
 
-fn top_via(
-    message: &Message<'_>,
-    source: SocketAddr,
-    via: Option<(&Via, &Stamp)>,
-    splice: &mut Splice,
-    out: &mut Vec<u8>,
-) {
+fn top_via(message: &Message<'_>, source: SocketAddr, reply: &Reply<'_>, splice: &mut Splice, out: &mut Vec<u8>) {
     let line = message.head.via.line;
     splice.clear();
-    match via {
+    match reply.via {
         Some((via, stamp)) => stamp.apply(splice, via),
         None => {
             if let Some(via) = Via::parse(message.bytes, message.head.via.value) {
                 Stamp::new(message.bytes, &via, source).apply(splice, &via);
+                reply.feedback.inspect(|feedback| feedback.apply(message.bytes, &via, splice));
             }
         }
     }
@@ -155,7 +146,7 @@ mod tests {
 
     fn answer(request: &str, status: Status, to_tag: &str) -> String {
         let mut out = Vec::new();
-        let answer = Reply { status, reason: "", to_tag: to_tag.as_bytes(), headers: b"", via: None };
+        let answer = Reply { status, reason: "", to_tag: to_tag.as_bytes(), headers: b"", via: None, feedback: None };
         reply(&scan(request.as_bytes()), "192.0.2.1:9".parse().unwrap(), &answer, &mut Splice::new(), &mut out);
         String::from_utf8(out).unwrap()
     }

@@ -2,6 +2,7 @@
 //!
 //! `docs/duties.md` says which test covers which duty of a proxy.
 
+mod admission;
 mod basic;
 mod best_response;
 mod cancel;

@@ -270,10 +270,10 @@ fn gathering_waits_for_more_although_something_is_there_but_not_for_long<E: Engi
 fn what_the_kernel_drops_is_counted<E: Engine>(make: Make<E>) {
     let mut engine = Bench::new(make, &["127.0.0.1:0"]);
     let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
-    assert!(engine.engine.sockets().fullness() < 0.01);
+    assert!(engine.engine.sockets().backlog().share < 0.01);
     // 12 MB are more than a receive buffer of 4 MiB holds.
     (0..200).for_each(|_| drop(sender.send_to(&[0; 60_000], engine.addresses[0])));
-    assert!(engine.engine.sockets().fullness() > 0.9);
+    assert!(engine.engine.sockets().backlog().share > 0.9);
     let mut count = 0;
     while {
         let before = count;
@@ -288,7 +288,7 @@ fn what_the_kernel_drops_is_counted<E: Engine>(make: Make<E>) {
     let dropped = engine.engine.counts().kernel_drops;
     assert!(dropped > 0, "{count} received");
     assert_eq!(count + dropped, 200);
-    assert!(engine.engine.sockets().fullness() < 0.01);
+    assert!(engine.engine.sockets().backlog().share < 0.01);
 }
 
 fn an_address_is_free_as_soon_as_its_engine_is_gone<E: Engine>(make: Make<E>) {
