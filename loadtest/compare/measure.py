@@ -13,7 +13,7 @@ GENERATOR_CORE = 1
 AT_ONCE = 400  # calls of a closed loop: enough for a system that is busy while the generator gathers
 # How the generator sends and receives: each datagram by itself; what is alike as one (UDP_SEGMENT, UDP_GRO), the cheapest way that a
 # null forwarder can be measured with, too; and by itself, each call's messages of other sizes.
-ALONE, JOINED, VARIED = (), ("--segment", "--join", "--gather-us", 500), ("--vary-sizes",)
+ALONE, JOINED, VARIED = (), ("--segment", "--join", "--gather-us", 1000), ("--vary-sizes",)
 READY_S = 30  # how long a system may take to place its first call
 TICKS = os.sysconf("SC_CLK_TCK")
 

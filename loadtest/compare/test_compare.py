@@ -61,7 +61,7 @@ class Figures(unittest.TestCase):
         self.assertIn("1.5 × what it completes at best is offered, of the best | at least 0.9 | 0.90 [0.90-0.90] | met |", text)
         self.assertIn("2 × what it completes at best is offered, of the best | at least 0.9 | 0.89 [0.70-0.91] | MISSED |", text)
         self.assertIn("of siplane; generator: each datagram by itself | at most 0.50 | 0.35 | met |", text)
-        self.assertIn("call load, 1 child; generator: --segment --join --gather-us 500 | at most 0.50 | 0.12 | met |", text)
+        self.assertIn("call load, 1 child; generator: --segment --join --gather-us 1000 | at most 0.50 | 0.12 | met |", text)
         self.assertIn("| two shards: CPU per call, to one shard's | at most 1.05 | 1.05 | met |", text)
         self.assertIn("| two shards: largest share of the calls, of an even one | at most 1.05 | 1.11 | MISSED |", text)
         self.assertIn("| two shards: messages handed off | 0 | 1 | MISSED |", text)
@@ -111,7 +111,7 @@ class Figures(unittest.TestCase):
             by_mode[mode].add(systems.RING, window(cost))
         text = table.costs(bench, by_mode)
         self.assertIn("| siplane | each datagram by itself | 20.0 | 1 | 12.0 | 0.60 | 0 |", text)
-        self.assertIn("| siplane | --segment --join --gather-us 500 | 16.0 | 0.80 | 12.0 | 0.75 | 0 |", text)
+        self.assertIn("| siplane | --segment --join --gather-us 1000 | 16.0 | 0.80 | 12.0 | 0.75 | 0 |", text)
         self.assertIn("| siplane | --vary-sizes | 25.0 | 1.25 | 12.0 | 0.48 | 0 |", text)
 
     def test_the_highest_rate_is_found_to_a_step(self):
