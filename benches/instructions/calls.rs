@@ -76,6 +76,16 @@ impl Calls {
 
     /// A shard whose set has this many destinations.
     pub fn of(destinations: u32, shard: ShardId) -> Self {
+        Self::with(destinations, shard, Settings::default())
+    }
+
+    /// Whose answered calls are remembered with their texts.
+    pub fn with_details() -> Self {
+        let settings = Settings { dialog_details: true, stored_bytes_max: 1 << 30, ..Settings::default() };
+        Self::with(3, ShardId { index: 0, count: 1 }, settings)
+    }
+
+    fn with(destinations: u32, shard: ShardId, settings: Settings) -> Self {
         let address: SocketAddr = "192.0.2.1:5060".parse().unwrap();
         let settings = Settings {
             listen: vec![Listen {
@@ -84,7 +94,7 @@ impl Calls {
                 name: String::new(),
                 advertised: address.to_string(),
             }],
-            ..Settings::default()
+            ..settings
         };
         let now = Instant::from_nanos(1);
         Self {
@@ -168,6 +178,10 @@ impl Calls {
 
     fn call_id(&self) -> String {
         format!("call-{}@198.51.100.1", self.number)
+    }
+
+    pub fn proxy(&self) -> &Proxy {
+        &self.proxy
     }
 
     pub fn dialogs(&self) -> usize {
