@@ -8,6 +8,7 @@
 //!   `123` as a number). What is neither is refused, and nothing is ever taken for 0.
 
 use super::{Fault, Value};
+use core::ops::RangeInclusive;
 use std::borrow::Cow;
 
 /// What kind of value a parameter is.
@@ -124,6 +125,21 @@ impl Arguments {
         match self.0.get(index)? {
             Some(Value::Int(number)) => Some(*number),
             _ => None,
+        }
+    }
+
+    /// The whole number at `index`, which the method calls `name`, if it was given.
+    ///
+    /// # Errors
+    /// It is none of those `allowed`.
+    pub fn int_in(&self, index: usize, name: &str, allowed: RangeInclusive<i64>) -> Result<Option<i64>, Fault> {
+        match self.int(index) {
+            Some(number) if !allowed.contains(&number) => {
+                let (least, most) = (allowed.start(), allowed.end());
+                let range = if *most == i64::MAX { format!("{least} and more") } else { format!("{least} to {most}") };
+                Err(Fault::parameters(format!("{name}: found {number}, allowed: {range}")))
+            }
+            number => Ok(number),
         }
     }
 

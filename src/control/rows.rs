@@ -119,7 +119,7 @@ impl DialogRow {
     }
 
     /// The tag of the caller; null where it is not known.
-    pub(super) fn from_tag(&self) -> Value {
+    pub(super) fn caller_tag(&self) -> Value {
         self.source.known().parties[0].tag()
     }
 

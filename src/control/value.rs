@@ -1,5 +1,6 @@
 //! What methods take and give: the values that JSON and BINRPC have in common.
 
+use core::time::Duration;
 use serde_json::Value as Json;
 use std::borrow::Cow;
 
@@ -46,6 +47,18 @@ impl Value {
     #[must_use]
     pub fn count(number: u64) -> Self {
         i32::try_from(number).map_or(Self::Float(number as f64), Self::from)
+    }
+
+    /// A time in milliseconds, with Kamailio's three decimals.
+    #[must_use]
+    pub fn millis(time: Duration) -> Self {
+        Self::Float((time.as_secs_f64() * 1e6).round() / 1e3)
+    }
+
+    /// A time in seconds, with three decimals.
+    #[must_use]
+    pub fn seconds(time: Duration) -> Self {
+        Self::Float((time.as_secs_f64() * 1e3).round() / 1e3)
     }
 
     /// The member of that name.

@@ -6,6 +6,7 @@ use crate::live_kamailio::Kamailio;
 use crate::program::Siplane;
 use crate::socket_path;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -139,8 +140,9 @@ fn kamcli_prints_of_siplane_what_it_prints_of_kamailio() {
     };
     assert!(same(&["dispatcher", "list"]).contains("\"NRSETS\": 1"));
     assert!(same(&["dispatcher", "reload"]).contains("Ok. Dispatcher successfully reloaded."));
-    // Python takes its time to start: kamcmd says the others.
-    for args in SAID.iter().step_by(2) {
+    // Each method once, as Python takes its time to start: kamcmd says all of it.
+    let mut methods = BTreeSet::new();
+    for args in SAID.iter().filter(|args| methods.insert(args[0])) {
         // Kamailio takes a number that is written as text for 0: `i:` is kamcli's way to say that it is one.
         let whole = |word: &&str| if word.parse::<i64>().is_ok() { format!("i:{word}") } else { (*word).to_owned() };
         let words: Vec<String> = std::iter::once(String::from("rpc")).chain(args.iter().map(whole)).collect();
@@ -153,7 +155,7 @@ fn kamcli_prints_of_siplane_what_it_prints_of_kamailio() {
         printed(&our_ini, &["rpc", "dispatcher.set_state", "ip", "1", "sip:127.64.1.2;transport=udp"]).contains("Ok.")
     );
     // What neither has is the same fault of both.
-    for args in [&["tcp", "info"][..], &["tls", "info"], &["ul", "show"], &["dialog", "terminate", "a", "b", "c"]] {
+    for args in [&["tcp", "info"][..], &["dialog", "terminate", "a", "b", "c"]] {
         let said = same(args);
         assert!(said.contains("tcp support disabled") || said.contains("Method Not Found"), "{args:?}: {said}");
     }

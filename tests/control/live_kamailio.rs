@@ -95,7 +95,6 @@ fn the_answers_have_the_shapes_of_kamailios() {
         "dlg.stats_active",
         "core.aliases_list",
         "corex.list_aliases",
-        "core.pwd",
         "sl.stats",
     ] {
         assert_eq!(shape(&path, &[method]), shape(&kamailio.socket(), &[method]), "{method}");

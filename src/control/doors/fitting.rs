@@ -47,8 +47,8 @@ fn shortened(value: &Value, fits: impl Fn(&Value) -> bool) -> Option<Value> {
     }
     // The number of elements from which on it does not fit: doubled, and then halved down to the last one that does. So what is far too
     // long is never written.
-    let (mut fitting, mut beyond) = (0, 1);
-    while beyond <= longest(value) && fits(&with_hint(beyond)) {
+    let (mut fitting, mut beyond, longest) = (0, 1, longest(value));
+    while beyond <= longest && fits(&with_hint(beyond)) {
         (fitting, beyond) = (beyond, beyond * 2);
     }
     while beyond - fitting > 1 {

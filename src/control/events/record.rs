@@ -4,7 +4,6 @@ use crate::control::Value;
 use crate::dispatcher::{Destination, Event, EventKind, Health, Table};
 use crate::shard::clock;
 use crate::time::Instant;
-use core::time::Duration;
 use std::borrow::Cow;
 use std::time::SystemTime;
 
@@ -44,7 +43,7 @@ pub(super) fn read(event: &Event, table: &Table) -> Option<(&'static str, System
         Some(id) => named(table.destination(id)?, table),
         None => Members::new(),
     };
-    let until = |until: Instant| seconds(until.saturating_since(now));
+    let until = |until: Instant| Value::seconds(until.saturating_since(now));
     let kind = match event.kind {
         EventKind::Known(Health::Active, _) | EventKind::Published { .. } => return None,
         EventKind::Known(health, admin) => {
@@ -93,14 +92,11 @@ fn named(destination: &Destination, table: &Table) -> Members {
     ]
 }
 
-fn seconds(time: Duration) -> Value {
-    Value::Float((time.as_secs_f64() * 1e3).round() / 1e3)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::dispatcher::{Admin, Algorithm, DestinationSpec, SetId, SetSpec, Why};
+    use core::time::Duration;
 
     fn table() -> Table {
         let spec = DestinationSpec::new(String::from("sip:192.0.2.1"), "192.0.2.1:5060".parse().unwrap());

@@ -1,7 +1,8 @@
 //! `calls.of`: which calls make up the load of a destination.
 
+use super::dispatcher_find::{self, DESTINATION, SET};
 use super::paging::{LIMIT, limit};
-use super::{Later, Method, Role, Run, dispatcher_find};
+use super::{Later, Method, Role, Run};
 use crate::control::asking::{Place, Table};
 use crate::control::rows::text;
 use crate::control::{Answer, Arguments, Control, Fault, Kind, Param, Value};
@@ -16,12 +17,7 @@ use std::sync::Arc;
 pub(super) const METHODS: &[Method] = &[Method {
     name: "calls.of",
     help: "The calls that make up the load of a destination, named by its set and its uri or duid; behind next of an earlier answer.",
-    params: &[
-        Param::required("set", Kind::Int),
-        Param::required("destination", Kind::Text),
-        LIMIT,
-        Param::optional("after", Kind::Text),
-    ],
+    params: &[SET, DESTINATION, LIMIT, Param::optional("after", Kind::Text)],
     role: Role::Read,
     run: Run::Later(calls_of),
 }];
@@ -77,8 +73,7 @@ fn calls_of(control: Arc<Control>, arguments: Arguments) -> Later {
 
 async fn list(control: &Control, arguments: &Arguments) -> Answer {
     let policy = control.policy();
-    let number = arguments.int(0).unwrap_or_default();
-    let (set, position) = dispatcher_find::either(&policy, number, arguments.text(1).unwrap_or_default())?;
+    let (set, position) = dispatcher_find::named(&policy, arguments)?;
     let destination = &set.destinations[position];
     let (limit, (first, mut from)) = (limit(arguments, 2)?, begin(arguments)?);
     let (mut calls, mut next) = (Vec::new(), Value::Null);

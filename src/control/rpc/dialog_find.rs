@@ -25,7 +25,7 @@ async fn look(control: &Control, arguments: &Arguments) -> Answer {
     let shard = owner_of(call_id.as_bytes(), control.inquiries().shards());
     let table = Table::new(Proxy::dialog_slots, move |proxy, slots| {
         let mut rows = dialogs_of(proxy, slots, call_id.as_bytes());
-        rows.retain(|row| tag.as_ref().is_none_or(|tag| row.from_tag() == *tag));
+        rows.retain(|row| tag.as_ref().is_none_or(|tag| row.caller_tag() == *tag));
         rows
     });
     let found = control.rows(&table, Place { shard, slot: 0 }, 1).await?.pop();

@@ -2,7 +2,7 @@
 //!
 //! What is added and removed here lasts until the next reload, which says that it takes it back.
 
-use super::dispatcher_find;
+use super::dispatcher_find::{self, SET};
 use super::{Later, Method, Role, Run};
 use crate::config::{Added, added};
 use crate::control::in_force::InForce;
@@ -11,7 +11,6 @@ use crate::control::{Answer, Arguments, Control, Fault, Kind, Param, Source, Val
 use crate::dispatcher::SetId;
 use std::sync::Arc;
 
-const SET: Param = Param::required("set", Kind::Int);
 const URI: Param = Param::required("uri", Kind::Text);
 
 const ADD_FAILED: &str = "Adding dispatcher dst failed";
@@ -54,20 +53,16 @@ async fn reload(control: Arc<Control>) -> Answer {
 
 fn add(control: Arc<Control>, arguments: Arguments) -> Later {
     let change = move |_: &Control, now: &InForce| {
-        let number = |index, name| match u64::try_from(arguments.int(index).unwrap_or_default()) {
-            Ok(number) => Ok(number),
-            Err(_) => Err(Fault::parameters(format!("{name}: found a negative number, allowed: 0 and more"))),
-        };
-        let set = arguments.int(0).unwrap_or_default();
-        let id = dispatcher_find::set_id(set);
-        let id = id.ok_or_else(|| Fault::parameters(format!("set: found {set}, allowed: 0 to {}", u32::MAX)))?;
+        let number =
+            |index, name| arguments.int_in(index, name, 0..=i64::MAX).map(|number| number.unwrap_or_default() as u64);
+        let set = arguments.int_in(0, SET.name, 0..=u32::MAX.into())?.unwrap_or_default();
         let columns = Added {
             uri: arguments.text(1).unwrap_or_default(),
             flags: number(2, "flags")?,
             priority: number(3, "priority")?,
             attrs: arguments.text(4).unwrap_or_default(),
         };
-        let added = added(&columns, id, now.sets.to_vec(), &now.file);
+        let added = added(&columns, SetId(set as u32), now.sets.to_vec(), &now.file);
         let (sets, odd) = added.map_err(|problems| Fault::refused(problems.to_string(), ADD_FAILED))?;
         odd.iter().for_each(|problem| tracing::warn!(%problem, "config"));
         tracing::info!(set, uri = columns.uri, "destination added until the next reload");

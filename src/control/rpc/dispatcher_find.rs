@@ -1,11 +1,17 @@
 //! Sets and destinations as callers name them.
 
-use crate::control::Fault;
+use crate::control::{Arguments, Fault, Kind, Param};
 use crate::dispatcher::{Destination, Set, SetId};
 use crate::proxy::Policy;
 
 /// Names that a fault lists at most.
 const LISTED_MAX: usize = 20;
+
+/// A set, by its number: the first parameter of most methods.
+pub(super) const SET: Param = Param::required("set", Kind::Int);
+
+/// A destination of it, by duid or URI: the second one.
+pub(super) const DESTINATION: Param = Param::required("destination", Kind::Text);
 
 /// How a destination is named.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,9 +56,14 @@ pub(super) fn position(set: &Set, name: &str, key: Key, kamailio: &'static str) 
     })
 }
 
+/// What the first two arguments, [`SET`] and [`DESTINATION`], name.
+pub(super) fn named<'t>(policy: &'t Policy, arguments: &Arguments) -> Result<(&'t Set, usize), Fault> {
+    either(policy, arguments.int(0).unwrap_or_default(), arguments.text(1).unwrap_or_default())
+}
+
 /// The set with that number, and the position in it of the destination that `name` names by duid or by URI. A URI that is there twice
 /// names nothing: by their duids they can be told apart.
-pub(super) fn either<'t>(policy: &'t Policy, number: i64, name: &str) -> Result<(&'t Set, usize), Fault> {
+fn either<'t>(policy: &'t Policy, number: i64, name: &str) -> Result<(&'t Set, usize), Fault> {
     const KAMAILIO: &str = "Destination Not Found";
     let set = set(policy, number, KAMAILIO)?;
     if let Ok(position) = position(set, name, Key::Duid, KAMAILIO) {

@@ -1,17 +1,14 @@
 //! `dispatcher.get`, all that is known of one destination, and `dispatcher.report_load`, what it says of itself.
 
+use super::dispatcher_find::{self, DESTINATION, SET};
 use super::dispatcher_letters::letters;
-use super::{Method, Role, Run, dispatcher_find};
+use super::{Method, Role, Run};
 use crate::control::{Answer, Arguments, Control, Fault, Kind, Param, Value};
 use crate::dispatcher::{Destination, OverloadAlgorithm, Report, States};
 use crate::shard::clock;
 use crate::time::Instant;
-use core::time::Duration;
 use std::borrow::Cow;
 use std::time::SystemTime;
-
-const SET: Param = Param::required("set", Kind::Int);
-const DESTINATION: Param = Param::required("destination", Kind::Text);
 
 pub(super) const METHODS: &[Method] = &[
     Method::look(
@@ -31,7 +28,7 @@ pub(super) const METHODS: &[Method] = &[
 
 fn report_load(control: &Control, arguments: &Arguments) -> Answer {
     let policy = control.policy();
-    let (set, position) = named(&policy, arguments)?;
+    let (set, position) = dispatcher_find::named(&policy, arguments)?;
     let (states, state) = (policy.table.states(), set.destinations[position].state);
     let text = arguments.text(2).unwrap_or_default();
     let Some(report) = Report::parse(text.as_bytes()) else {
@@ -42,17 +39,9 @@ fn report_load(control: &Control, arguments: &Arguments) -> Answer {
     Ok(reported(states, &set.destinations[position], clock::now()))
 }
 
-fn named<'t>(
-    policy: &'t crate::proxy::Policy,
-    arguments: &Arguments,
-) -> Result<(&'t crate::dispatcher::Set, usize), Fault> {
-    let (set, name) = (arguments.int(0).unwrap_or_default(), arguments.text(1).unwrap_or_default());
-    dispatcher_find::either(policy, set, name)
-}
-
 fn get(control: &Control, arguments: &Arguments) -> Answer {
     let policy = control.policy();
-    let (set, position) = named(&policy, arguments)?;
+    let (set, position) = dispatcher_find::named(&policy, arguments)?;
     let (destination, states, now) = (&set.destinations[position], policy.table.states(), clock::now());
     let flags = letters(destination, states, &control.probing().load());
     let mut members = configured(destination, control);
@@ -90,14 +79,14 @@ fn standing(states: &States, destination: &Destination, now: Instant, flags: Str
     let since_date: chrono::DateTime<chrono::Local> =
         SystemTime::now().checked_sub(since).unwrap_or(SystemTime::UNIX_EPOCH).into();
     let outage = states.outage(state);
-    let left = |until: Option<Instant>| until.map_or(Value::Null, |until| seconds(until.saturating_since(now)));
+    let left = |until: Option<Instant>| until.map_or(Value::Null, |until| Value::seconds(until.saturating_since(now)));
     vec![
         ("flags", Value::from(flags)),
         ("available", Value::from(states.is_available(state))),
         ("health", Value::fixed(health)),
         ("admin", Value::fixed(states.admin(state).name())),
         ("since", Value::from(since_date.to_rfc3339_opts(chrono::SecondsFormat::Millis, false))),
-        ("since_s", seconds(since)),
+        ("since_s", Value::seconds(since)),
         ("why", Value::from(states.last_reason(state).to_string())),
         ("ejected_for_s", left(outage.ejected_until)),
         ("held_off_for_s", left(outage.held_until)),
@@ -124,18 +113,18 @@ fn measured(states: &States, destination: &Destination, now: Instant) -> Members
                 ("unreachables_in_row", Value::from(evidence.unreachables_in_row)),
             ]),
         ),
-        ("response_ms", states.response_time(state).map_or(Value::Null, millis)),
+        ("response_ms", states.response_time(state).map_or(Value::Null, Value::millis)),
         (
             "probes",
             Value::of([
                 ("answered", Value::from(latency.count)),
                 ("timeouts", Value::from(latency.timeouts)),
                 ("last_code", latency.last_code.map_or(Value::Null, Value::from)),
-                ("last_ms", millis(latency.last)),
-                ("estimate_ms", millis(latency.estimate)),
-                ("average_ms", millis(latency.average)),
-                ("deviation_ms", millis(latency.deviation)),
-                ("maximum_ms", millis(latency.maximum)),
+                ("last_ms", Value::millis(latency.last)),
+                ("estimate_ms", Value::millis(latency.estimate)),
+                ("average_ms", Value::millis(latency.average)),
+                ("deviation_ms", Value::millis(latency.deviation)),
+                ("maximum_ms", Value::millis(latency.maximum)),
             ]),
         ),
         ("reported", reported(states, destination, now)),
@@ -152,7 +141,7 @@ fn reported(states: &States, destination: &Destination, now: Instant) -> Value {
     Value::of([
         ("in_use", share.map_or(Value::Null, |permille| Value::Float(f64::from(permille) / 1000.0))),
         ("capacity", capacity.map_or(Value::Null, Value::from)),
-        ("age_s", last.map_or(Value::Null, |last| seconds(now.saturating_since(last.at)))),
+        ("age_s", last.map_or(Value::Null, |last| Value::seconds(now.saturating_since(last.at)))),
         ("taken", Value::from(counts.taken)),
         ("ignored", Value::from(counts.ignored)),
     ])
@@ -166,15 +155,7 @@ fn overload(states: &States, destination: &Destination, now: Instant) -> Value {
     });
     Value::of([
         ("in_force", in_force.unwrap_or(Value::Null)),
-        ("for_s", seconds(known.valid_until.saturating_since(now))),
+        ("for_s", Value::seconds(known.valid_until.saturating_since(now))),
         ("shed", Value::from(known.shed)),
     ])
-}
-
-fn seconds(time: Duration) -> Value {
-    Value::Float((time.as_secs_f64() * 1e3).round() / 1e3)
-}
-
-fn millis(time: Duration) -> Value {
-    Value::Float((time.as_secs_f64() * 1e6).round() / 1e3)
 }

@@ -15,7 +15,6 @@ use crate::control::{Answer, Arguments, Control, Fault, Kind, Param, Value};
 use crate::dispatcher::{Destination, Set, States};
 use crate::prober::ProbeSettings;
 use core::cmp::Reverse;
-use core::time::Duration;
 use std::borrow::Cow;
 
 pub(super) const METHODS: &[Method] = &[Method::look(
@@ -137,18 +136,13 @@ impl View<'_> {
     fn latency(&self, destination: &Destination) -> Value {
         let latency = self.states.latency(destination.state);
         Value::of([
-            ("AVG", millis(latency.average)),
-            ("STD", millis(latency.deviation)),
-            ("EST", millis(latency.estimate)),
+            ("AVG", Value::millis(latency.average)),
+            ("STD", Value::millis(latency.deviation)),
+            ("EST", Value::millis(latency.estimate)),
             ("MAX", Value::from(latency.maximum.as_millis() as u64)),
             ("TIMEOUT", Value::from(latency.timeouts)),
         ])
     }
-}
-
-/// Milliseconds with Kamailio's three decimals.
-fn millis(time: Duration) -> Value {
-    Value::Float((time.as_secs_f64() * 1e6).round() / 1e3)
 }
 
 /// How the shares of a set are shown.

@@ -1,6 +1,7 @@
 //! `dispatcher.modify`: another share, priority or bound for one destination, until the next reload.
 
-use super::{Later, Method, Role, Run, dispatcher_find};
+use super::dispatcher_find::{self, DESTINATION, SET};
+use super::{Later, Method, Role, Run};
 use crate::config;
 use crate::control::diff_fields::destination_fields;
 use crate::control::in_force::InForce;
@@ -16,8 +17,8 @@ pub(super) const METHODS: &[Method] = &[Method {
     help: "Changes weight, rweight, priority, maxload, calls_per_second_max or attrs of a destination, by duid or URI, until the next \
            reload; what is left out stays.",
     params: &[
-        Param::required("set", Kind::Int),
-        Param::required("destination", Kind::Text),
+        SET,
+        DESTINATION,
         Param::optional("weight", Kind::Int),
         Param::optional("rweight", Kind::Int),
         Param::optional("priority", Kind::Int),
@@ -32,8 +33,7 @@ pub(super) const METHODS: &[Method] = &[Method {
 fn modify(control: Arc<Control>, arguments: Arguments) -> Later {
     let change = move |control: &Control, now: &InForce| {
         let policy = control.policy();
-        let name = arguments.text(1).unwrap_or_default();
-        let (set, position) = dispatcher_find::either(&policy, arguments.int(0).unwrap_or_default(), name)?;
+        let (set, position) = dispatcher_find::named(&policy, &arguments)?;
         let spec = now.set(set.id).and_then(|set| set.destinations.get(position)).cloned();
         let before = spec.ok_or_else(|| Fault::internal("the table has what the config has not"))?;
         let mut after = before.clone();
@@ -59,21 +59,22 @@ fn modify(control: Arc<Control>, arguments: Arguments) -> Later {
 }
 
 fn change_spec(spec: &mut DestinationSpec, arguments: &Arguments) -> Result<(), Fault> {
-    let number = |index: usize, most: i64| in_range(arguments, FIRST + index, 0, most);
+    let number =
+        |index: usize, allowed| arguments.int_in(FIRST + index, METHODS[0].params[FIRST + index].name, allowed);
     // All of these bounds fit 32 bits.
-    if let Some(weight) = number(0, config::WEIGHT_MAX)? {
+    if let Some(weight) = number(0, 0..=config::WEIGHT_MAX)? {
         spec.weight = weight as u32;
     }
-    if let Some(rweight) = number(1, config::WEIGHT_MAX)? {
+    if let Some(rweight) = number(1, 0..=config::WEIGHT_MAX)? {
         spec.rweight = rweight as u32;
     }
-    if let Some(priority) = in_range(arguments, FIRST + 2, i32::MIN.into(), i32::MAX.into())? {
+    if let Some(priority) = number(2, i32::MIN.into()..=i32::MAX.into())? {
         spec.priority = priority as i32;
     }
-    if let Some(maxload) = number(3, config::MAXLOAD_MAX)? {
+    if let Some(maxload) = number(3, 0..=config::MAXLOAD_MAX)? {
         spec.maxload = maxload as u32;
     }
-    if let Some(calls) = number(4, config::CALLS_PER_SECOND_MAX)? {
+    if let Some(calls) = number(4, 0..=config::CALLS_PER_SECOND_MAX)? {
         spec.calls_per_second_max = calls as u32;
     }
     if let Some(attrs) = arguments.text(FIRST + 5) {
@@ -84,14 +85,4 @@ fn change_spec(spec: &mut DestinationSpec, arguments: &Arguments) -> Result<(), 
         spec.attrs = attrs.to_owned();
     }
     Ok(())
-}
-
-fn in_range(arguments: &Arguments, index: usize, least: i64, most: i64) -> Result<Option<i64>, Fault> {
-    match arguments.int(index) {
-        Some(number) if !(least..=most).contains(&number) => {
-            let name = METHODS[0].params[index].name;
-            Err(Fault::parameters(format!("{name}: found {number}, allowed: {least} to {most}")))
-        }
-        number => Ok(number),
-    }
 }

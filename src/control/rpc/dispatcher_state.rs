@@ -4,7 +4,7 @@
 //! What is said here is kept: over reloads always, over restarts where `[control] state_file` is set (but not health, which is evidence).
 //! The letter `p` of `set_state` marks for probing until the next reload, as it does in Kamailio.
 
-use super::dispatcher_find::{self, Key};
+use super::dispatcher_find::{self, DESTINATION, Key, SET};
 use super::dispatcher_letters::Mark;
 use super::{Later, Method, Role, Run};
 use crate::control::in_force::InForce;
@@ -19,8 +19,6 @@ use std::sync::Arc;
 const FAILED: &str = "State Update Failed";
 
 const STATE: Param = Param::required("state", Kind::Text);
-const SET: Param = Param::required("set", Kind::Int);
-const DESTINATION: Param = Param::required("destination", Kind::Text);
 
 pub(super) const METHODS: &[Method] = &[
     Method {
@@ -111,11 +109,9 @@ fn reflagged(now: &InForce, marked: &[(&Set, usize)], probing: bool) -> Option<I
 }
 
 fn say(control: Arc<Control>, arguments: Arguments, admin: Admin) -> Later {
-    let number = arguments.int(0).unwrap_or_default();
-    let name = arguments.text(1).unwrap_or_default().to_owned();
     let change = move |control: &Control, _: &InForce| {
         let policy = control.policy();
-        let (set, position) = dispatcher_find::either(&policy, number, &name)?;
+        let (set, position) = dispatcher_find::named(&policy, &arguments)?;
         let (destination, states) = (&set.destinations[position], policy.table.states());
         states.set_admin(destination.state, admin, clock::now());
         let answer = Value::of([

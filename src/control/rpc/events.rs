@@ -29,15 +29,9 @@ pub(super) const METHODS: &[Method] = &[
 ];
 
 fn list(control: &Control, arguments: &Arguments) -> Answer {
-    let limit = match arguments.int(1) {
-        None => LISTED,
-        Some(limit) => usize::try_from(limit)
-            .ok()
-            .filter(|limit| (1..=limits::EVENTS_KEPT).contains(limit))
-            .ok_or_else(|| Fault::parameters(format!("limit: found {limit}, allowed: 1 to {}", limits::EVENTS_KEPT)))?,
-    };
-    let page = match arguments.int(0) {
-        Some(after) => control.events().page(number(after)?, limit),
+    let limit = arguments.int_in(1, "limit", 1..=limits::EVENTS_KEPT as i64)?.map_or(LISTED, |limit| limit as usize);
+    let page = match arguments.int_in(0, "after", 0..=i64::MAX)? {
+        Some(after) => control.events().page(after as u64, limit),
         None => {
             let last = control.events().page(u64::MAX, 0).last;
             Page { missed: 0, ..control.events().page(last.saturating_sub(limit as u64), limit) }
@@ -50,13 +44,9 @@ fn list(control: &Control, arguments: &Arguments) -> Answer {
     ]))
 }
 
-fn number(after: i64) -> Result<u64, Fault> {
-    u64::try_from(after).map_err(|_| Fault::parameters(format!("after: found {after}, allowed: 0 and more")))
-}
-
 /// Behind all doors but one.
 fn follow(_: &Control, arguments: &Arguments) -> Answer {
-    arguments.int(0).map(number).transpose()?;
+    arguments.int_in(0, "after", 0..=i64::MAX)?;
     let detail = "events are followed with a request of its own over the unix stream socket alone; elsewhere events.list tells what \
                   came after a number";
     Err(Fault::refused(detail, "Not Here"))

@@ -73,6 +73,7 @@ fn of_set(set: &Set, states: &States) -> Value {
 fn destination(it: &Destination, states: &States, probing: &ProbeSettings) -> Value {
     let (counters, latency) = (states.counters(it.state), states.latency(it.state));
     let since = clock::now().saturating_since(states.last_change(it.state));
+    let millis = |time: Option<Duration>| time.map_or(Value::Null, Value::millis);
     Value::of([
         ("set", Value::from(it.set.0)),
         ("duid", Value::from(it.duid.as_str())),
@@ -107,10 +108,6 @@ fn standing(it: &Destination, states: &States) -> &'static str {
         (Admin::Enabled, Health::Active | Health::Trying) if outage.held_until.is_some() => "held off",
         (Admin::Enabled, health) => health.name(),
     }
-}
-
-fn millis(time: Option<Duration>) -> Value {
-    time.map_or(Value::Null, |time| Value::Float((time.as_secs_f64() * 1e6).round() / 1e3))
 }
 
 /// The set with that number, else the one with that name.

@@ -12,11 +12,8 @@ pub(super) const AFTER: Param = Param::optional("after", Kind::Text);
 
 /// The number of entries at `index` of the arguments.
 pub(super) fn limit(arguments: &Arguments, index: usize) -> Result<usize, Fault> {
-    let Some(wanted) = arguments.int(index) else { return Ok(limits::LIST_ENTRIES_DEFAULT) };
-    usize::try_from(wanted)
-        .ok()
-        .filter(|wanted| (1..=limits::LIST_ENTRIES_MAX).contains(wanted))
-        .ok_or_else(|| Fault::parameters(format!("limit is {wanted}; allowed: 1 to {}", limits::LIST_ENTRIES_MAX)))
+    let wanted = arguments.int_in(index, LIMIT.name, 1..=limits::LIST_ENTRIES_MAX as i64)?;
+    Ok(wanted.map_or(limits::LIST_ENTRIES_DEFAULT, |wanted| wanted as usize))
 }
 
 /// The place that the argument at `index` names.

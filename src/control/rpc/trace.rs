@@ -38,8 +38,10 @@ fn start(control: Arc<Control>, arguments: Arguments) -> Later {
 
 async fn begin(control: &Control, arguments: &Arguments) -> Answer {
     let of = wanted(arguments)?;
-    let seconds = bounded(arguments, 2, "seconds", TRACE_SECONDS_DEFAULT, TRACE_SECONDS_MAX)?;
-    let messages = bounded(arguments, 3, "messages", TRACE_MESSAGES_DEFAULT, TRACE_MESSAGES_MAX)?;
+    let seconds = arguments.int_in(2, "seconds", 1..=TRACE_SECONDS_MAX as i64)?;
+    let seconds = seconds.map_or(TRACE_SECONDS_DEFAULT, |seconds| seconds as u64);
+    let messages = arguments.int_in(3, "messages", 1..=TRACE_MESSAGES_MAX as i64)?;
+    let messages = messages.map_or(TRACE_MESSAGES_DEFAULT, |messages| messages as u64);
     let shards = control.inquiries().shards();
     let followers = match &of {
         TraceOf::CallId(call_id) => {
@@ -73,12 +75,6 @@ fn address(text: &str) -> Result<TraceOf, Fault> {
     with_port
         .or_else(|_| text.parse::<IpAddr>().map(|source| TraceOf::Source(source, None)))
         .map_err(|_| Fault::parameters(format!("source is {text}; allowed: ADDRESS or ADDRESS:PORT")))
-}
-
-fn bounded(arguments: &Arguments, index: usize, name: &str, default: u64, most: u64) -> Result<u64, Fault> {
-    let Some(given) = arguments.int(index) else { return Ok(default) };
-    let wanted = u64::try_from(given).ok().filter(|wanted| (1..=most).contains(wanted));
-    wanted.ok_or_else(|| Fault::parameters(format!("{name} is {given}; allowed: 1 to {most}")))
 }
 
 fn stop(control: &Control, arguments: &Arguments) -> Answer {
