@@ -3,7 +3,6 @@
 use super::demo::{self, DemoServer, DestinationView, Snapshot};
 use super::log;
 use crate::config::{self, LogLevel, LogSettings};
-use crate::dispatcher::{Health, States};
 use crate::server::Server;
 use core::time::Duration;
 use std::process::ExitCode;
@@ -38,7 +37,7 @@ impl DemoServer for Running {
             let counters = states.counters(destination.state);
             DestinationView {
                 uri: destination.uri.clone(),
-                state: health(states, destination.state),
+                state: states.health(destination.state).name().to_owned(),
                 selected: counters.selected,
                 answered: counters.answered,
                 load: states.load(destination.state),
@@ -59,15 +58,6 @@ impl DemoServer for Running {
         // The last transactions only wait for retransmissions that do not come.
         let _ = self.0.shut_down(|| false);
     }
-}
-
-fn health(states: &States, state: crate::dispatcher::StateIndex) -> String {
-    let word = match states.health(state) {
-        Health::Active => "active",
-        Health::Trying => "trying",
-        Health::Inactive => "inactive",
-    };
-    String::from(word)
 }
 
 #[cfg(test)]
