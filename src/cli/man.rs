@@ -108,5 +108,8 @@ fn the_man_page_has_every_command_and_option_with_what_help_says_of_it() {
         std::fs::write(FILE, &page).unwrap();
     }
     let kept = std::fs::read_to_string(FILE).unwrap_or_default();
-    assert!(kept == page, "{FILE} is not what the command line is: SIPLANE_WRITE=1 cargo test --lib man writes it anew");
+    assert!(
+        kept == page,
+        "{FILE} is not what the command line is: SIPLANE_WRITE=1 cargo test --lib man writes it anew"
+    );
 }

@@ -37,7 +37,8 @@ Examples:
   siplane ctl list                               what the running one does; siplane ctl --help tells more
   siplane top                                    watch the running one; siplane top --help tells more
 
-Signals: SIGTERM or SIGINT lets running transactions finish (shutdown_timeout_s), a second one ends at once."
+Signals: SIGTERM or SIGINT lets running transactions finish (shutdown_timeout_s), a second one ends at once. SIGHUP has the config
+read again, without touching a call: what is wrong with it is in the log, and siplane ctl reload tells it."
 )]
 struct Arguments {
     #[command(subcommand)]

@@ -63,7 +63,7 @@ pub(super) struct AddArguments {
     set: String,
     /// Its URI, like sip:192.0.2.1:5060
     uri: String,
-    /// Kamailio's flags: 1 inactive, 4 disabled, 8 probed, 16 resolved only once
+    /// Kamailio's flags: 1 inactive, 4 disabled, 8 probed, 16 or 32 not probed, and sums of these
     #[arg(long, default_value_t = 0)]
     flags: u32,
     /// Priority

@@ -3,6 +3,7 @@
 use super::client::{Client, Failure, Outcome};
 use super::generic::plain;
 use super::output::Output;
+use super::sets::own_duid;
 use super::table::Paint;
 use serde_json::{Map, Value as Json, json};
 
@@ -85,7 +86,7 @@ fn subject(members: &Map<String, Json>) -> Option<String> {
     let set = members.get("set").and_then(plain)?;
     let set = members.get("set_name").and_then(Json::as_str).map_or(set.clone(), |name| format!("{set} {name}"));
     let uri = members.get("uri").and_then(Json::as_str).map(|uri| format!("  {uri}")).unwrap_or_default();
-    let duid = members.get("duid").and_then(Json::as_str).filter(|duid| !duid.contains('/'));
+    let duid = members.get("duid").and_then(Json::as_str).and_then(own_duid);
     let duid = duid.map(|duid| format!(" ({duid})")).unwrap_or_default();
     Some(format!("set {set}{uri}{duid}"))
 }

@@ -63,19 +63,9 @@ pub(super) fn explain(client: &mut Client, out: Output, file: Option<&Path>, sou
         }
     };
     let text = text.map_err(Failure::Usage)?;
-    let mut params = vec![Json::from(with_line_ends(&text))];
+    let mut params = vec![Json::from(text)];
     params.extend(source.map(Json::from));
     generically(client, out, "dispatcher.explain", Json::Array(params))
-}
-
-/// A message that was saved by an editor has the line ends of one; SIP wants CRLF, and an empty line behind the headers.
-fn with_line_ends(text: &str) -> String {
-    let text = text.replace("\r\n", "\n").replace('\n', "\r\n");
-    match (text.contains("\r\n\r\n"), text.ends_with("\r\n")) {
-        (true, _) => text,
-        (false, true) => text + "\r\n",
-        (false, false) => text + "\r\n\r\n",
-    }
 }
 
 pub(super) fn ping(client: &mut Client, out: Output) -> Outcome<()> {
@@ -126,12 +116,5 @@ mod tests {
         assert_eq!(words(&["{\"set\": 1}"]), json!({ "set": 1 }));
         assert_eq!(words(&["{\"a\": 1}", "2"]), json!([{ "a": 1 }, 2]));
         assert_eq!(words(&[]), json!([]));
-    }
-
-    #[test]
-    fn a_message_gets_the_line_ends_of_sip() {
-        assert_eq!(with_line_ends("INVITE\nVia: x"), "INVITE\r\nVia: x\r\n\r\n");
-        assert_eq!(with_line_ends("INVITE\r\nVia: x\r\n"), "INVITE\r\nVia: x\r\n\r\n");
-        assert_eq!(with_line_ends("INVITE\n\nv=0\n"), "INVITE\r\n\r\nv=0\r\n");
     }
 }

@@ -15,7 +15,7 @@ pub(super) mod events;
 mod generic;
 mod look;
 mod output;
-mod sets;
+pub(super) mod sets;
 mod span;
 pub(super) mod table;
 
@@ -23,6 +23,7 @@ use super::DEFAULT_CONFIG;
 use crate::config;
 use client::{Client, Failure, Outcome};
 use output::Output;
+use serde_json::json;
 use sets::Named;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -119,13 +120,16 @@ Ctrl-C while waiting leaves it on.")]
         /// And what with it
         second: Option<String>,
     },
-    /// Tell what would become of a request, and why: nothing is sent
+    /// Tell what would become of a request, and why (nothing is sent); or what became of the last calls
     Explain {
         /// The request [default: standard input]
         file: Option<PathBuf>,
         /// Where it would come from
-        #[arg(long, value_name = "ADDRESS:PORT")]
+        #[arg(long, value_name = "ADDRESS[:PORT]")]
         source: Option<String>,
+        /// The last so many calls that are remembered, one in every decisions_every
+        #[arg(long, value_name = "COUNT", conflicts_with_all = ["file", "source"])]
+        last: Option<u64>,
     },
     /// Show the calls there are, or those of one destination
     Calls {
@@ -205,7 +209,10 @@ fn obey(socket: &Path, arguments: &CtlArguments) -> Outcome<()> {
         Command::Reload { dry_run: true } => change::config(client, out, "config.diff"),
         Command::Rollback => change::config(client, out, "config.rollback"),
         Command::Hash { slots, value, second } => look::hash(client, out, *slots, value, second.as_deref()),
-        Command::Explain { file, source } => look::explain(client, out, file.as_deref(), source.as_deref()),
+        Command::Explain { last: Some(last), .. } => {
+            look::generically(client, out, "dispatcher.decisions", json!([last]))
+        }
+        Command::Explain { file, source, .. } => look::explain(client, out, file.as_deref(), source.as_deref()),
         Command::Calls { of, limit, after } => look::calls(client, out, of, *limit, after.as_deref()),
         Command::Events(arguments) => events::run(client, out, arguments),
         Command::Stats { names } => look::stats(client, out, names),

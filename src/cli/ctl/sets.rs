@@ -4,6 +4,7 @@ use super::client::{Client, Outcome};
 use super::generic::plain;
 use super::table::{Cell, Paint, Table};
 use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
 
 /// A destination as it is named on the command line.
 #[derive(clap::Args, Clone, Debug)]
@@ -41,14 +42,23 @@ pub(super) fn number(client: &mut Client, set: &str) -> Outcome<u64> {
     }
 }
 
+/// The duid, if it is one that somebody gave: a derived one (`SET/URI`) tells nothing that the URI does not.
+pub(in crate::cli) fn own_duid(duid: &str) -> Option<&str> {
+    Some(duid).filter(|duid| !duid.contains('/'))
+}
+
 /// The result of `dispatcher.overview` for people.
 pub(super) fn overview(told: &Json, colour: bool) -> String {
     let rows = |name: &str| told[name].as_array().map_or(&[][..], Vec::as_slice);
     if rows("sets").is_empty() {
         return String::from("no sets\n");
     }
-    let of = |set: &Json| rows("destinations").iter().filter(|it| it["set"] == set["set"]).collect::<Vec<_>>();
-    rows("sets").iter().map(|set| one_set(set, &of(set), colour)).collect::<Vec<_>>().join("\n")
+    let mut destinations: BTreeMap<i64, Vec<&Json>> = BTreeMap::new();
+    for destination in rows("destinations") {
+        destinations.entry(destination["set"].as_i64().unwrap_or_default()).or_default().push(destination);
+    }
+    let of = |set: &Json| set["set"].as_i64().and_then(|set| destinations.get(&set)).map_or(&[][..], Vec::as_slice);
+    rows("sets").iter().map(|set| one_set(set, of(set), colour)).collect::<Vec<_>>().join("\n")
 }
 
 fn one_set(set: &Json, destinations: &[&Json], colour: bool) -> String {
@@ -78,12 +88,10 @@ fn row(destination: &Json) -> Vec<Cell> {
         "draining" | "disabled" => Paint::Cyan,
         _ => Paint::Red,
     };
-    // A derived duid tells nothing that the URI does not.
-    let duid = Some(text("duid")).filter(|duid| !duid.contains('/')).unwrap_or_default();
     vec![
         Cell::new(&state).painted(Some(paint)),
         Cell::new(text("uri")),
-        Cell::new(duid),
+        Cell::new(own_duid(&text("duid")).unwrap_or_default()),
         Cell::new(text("load")),
         Cell::new(text("capacity")),
         Cell::new(text("weight")),

@@ -35,6 +35,11 @@ pub(super) struct Link {
     pub(super) said: Receiver<Said>,
 }
 
+/// A look that takes long is followed by so many times as long without one: ten thousand destinations are work for siplane, too.
+const REST_PER_LOOK: u32 = 4;
+/// But no more than this, nor less than the interval that was asked for.
+const REST_MAX: Duration = Duration::from_secs(1);
+
 /// Why the thread ends: nobody listens.
 struct Unheard;
 
@@ -80,15 +85,16 @@ impl Talker {
     fn talk(&self) -> Result<(), Unheard> {
         let lost = match Client::connect(&self.path) {
             Ok(mut client) => loop {
+                let begun = Instant::now();
                 match self.look(&mut client) {
-                    Ok(()) => self.rest(Some(&mut client))?,
+                    Ok(()) => self.rest(rest_after(begun.elapsed()).max(self.interval), Some(&mut client))?,
                     Err(failure) => break failure,
                 }
             },
             Err(failure) => failure,
         };
         self.tell(Said::Lost(lost.text()))?;
-        self.rest(None)
+        self.rest(self.interval, None)
     }
 
     fn look(&self, client: &mut Client) -> Outcome<()> {
@@ -98,10 +104,10 @@ impl Talker {
         Ok(())
     }
 
-    /// Fulfils wishes for an interval, or until there was one: what it did is looked at without delay. A wish that comes while there is
+    /// Fulfils wishes for that time, or until there was one: what it did is looked at without delay. A wish that comes while there is
     /// no connection is refused, not kept: it would come as a surprise.
-    fn rest(&self, client: Option<&mut Client>) -> Result<(), Unheard> {
-        let end = Instant::now() + self.interval;
+    fn rest(&self, time: Duration, client: Option<&mut Client>) -> Result<(), Unheard> {
+        let end = Instant::now() + time;
         match (self.wished.recv_timeout(end.saturating_duration_since(Instant::now())), client) {
             (Err(RecvTimeoutError::Timeout), _) => Ok(()),
             (Err(RecvTimeoutError::Disconnected), _) => Err(Unheard),
@@ -113,6 +119,11 @@ impl Talker {
     fn tell(&self, said: Said) -> Result<(), Unheard> {
         self.told.send(said).map_err(|_| Unheard)
     }
+}
+
+/// How long siplane is left alone after a look that took so long, at least.
+fn rest_after(look: Duration) -> Duration {
+    (look * REST_PER_LOOK).min(REST_MAX)
 }
 
 fn fulfil(client: &mut Client, wish: &Wish) -> Said {
@@ -137,4 +148,15 @@ pub(super) fn two_looks(path: &Path, interval: Duration) -> Outcome<Vec<Said>> {
     let (second, events) = (overview(client)?, events(client)?);
     let overviews = [first, second].map(|it| Said::Overview(Box::new(it)));
     Ok(overviews.into_iter().chain([events.map_or(Said::NoEvents, Said::Events)]).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longer_a_look_takes_the_longer_siplane_is_left_alone() {
+        let ms = Duration::from_millis;
+        assert_eq!([0, 2, 90, 5_000].map(|look| rest_after(ms(look))), [0, 8, 360, 1_000].map(ms));
+    }
 }

@@ -4,6 +4,7 @@ use super::link::Said;
 use super::overview::{Destination, Event, Key, Overview};
 use super::rates::{Rate, Rates};
 use core::cmp::Ordering;
+use std::collections::HashSet;
 
 /// Longest filter, characters.
 pub(super) const FILTER_CHARS_MAX: usize = 64;
@@ -185,7 +186,7 @@ impl Model {
             _ => Rates::between(&self.overview, &overview),
         };
         self.overview = overview;
-        if self.set.is_some_and(|set| self.overview.sets.iter().all(|known| known.number != set)) {
+        if self.set.is_some_and(|set| self.overview.place_of_set(set).is_none()) {
             self.set = None;
         }
         self.keep_selection();
@@ -201,18 +202,11 @@ impl Model {
 
     /// The destinations that are shown, by their place in the overview, in the order in which they are shown.
     pub(super) fn rows(&self) -> Vec<usize> {
-        let all = self.overview.destinations.iter().enumerate();
-        let mut rows: Vec<usize> = all.filter(|(_, it)| self.is_shown(it)).map(|(row, _)| row).collect();
+        let (all, shown) = (self.overview.destinations.iter().enumerate(), Shown::by(self));
+        let mut rows: Vec<usize> = all.filter(|(_, it)| shown.has(it)).map(|(row, _)| row).collect();
         // By name where nothing else decides: rows that are equal must not dance.
         rows.sort_by(|a, b| self.compare(*a, *b).then_with(|| self.name(*a).cmp(&self.name(*b))));
         rows
-    }
-
-    fn is_shown(&self, it: &Destination) -> bool {
-        let filter = self.filter.to_lowercase();
-        let texts = [&it.uri, &it.duid, &it.state, &it.admin, &it.why, self.overview.set_name(it.set)];
-        self.set.is_none_or(|set| set == it.set)
-            && (filter.is_empty() || texts.iter().any(|text| text.to_lowercase().contains(&filter)))
     }
 
     fn compare(&self, a: usize, b: usize) -> Ordering {
@@ -225,7 +219,7 @@ impl Model {
         match self.sort {
             Sort::Load => of(b).load.cmp(&of(a).load),
             Sort::Calls => most(|rate| rate.calls),
-            Sort::Failed => most(|rate| rate.failed).then_with(|| of(b).failed.cmp(&of(a).failed)),
+            Sort::Failed => most(|rate| rate.failed).then_with(|| of(b).flow.failed.cmp(&of(a).flow.failed)),
             Sort::Latency => latency(b).total_cmp(&latency(a)),
             Sort::Name => Ordering::Equal,
         }
@@ -249,8 +243,7 @@ impl Model {
 
     /// Which line of the sets' pane is chosen; the first is all of them.
     pub(super) fn set_place(&self) -> usize {
-        let place = |set| self.overview.sets.iter().position(|known| known.number == set);
-        self.set.and_then(place).map_or(0, |place| place + 1)
+        self.set.and_then(|set| self.overview.place_of_set(set)).map_or(0, |place| place + 1)
     }
 
     /// Selects what is `lines` further down, or up, no further than the ends.
@@ -273,7 +266,32 @@ impl Model {
     /// The selected destination, if it is shown.
     pub(super) fn selected(&self) -> Option<&Destination> {
         let key = self.selected.as_ref()?;
-        self.overview.destinations.iter().find(|it| it.is(key) && self.is_shown(it))
+        self.overview.destinations.iter().find(|it| it.is(key)).filter(|it| Shown::by(self).has(it))
+    }
+}
+
+/// Which destinations are shown.
+struct Shown {
+    set: Option<u64>,
+    /// In small letters.
+    text: String,
+    /// The sets that are called so: found once, not for each of their destinations.
+    sets: HashSet<u64>,
+}
+
+impl Shown {
+    fn by(model: &Model) -> Self {
+        let text = model.filter.to_lowercase();
+        let called = model.overview.sets.iter().filter(|set| set.name.to_lowercase().contains(&text));
+        Self { set: model.set, sets: called.map(|set| set.number).collect(), text }
+    }
+
+    fn has(&self, it: &Destination) -> bool {
+        let texts = [&it.uri, &it.duid, &it.state, &it.admin, &it.why];
+        self.set.is_none_or(|set| set == it.set)
+            && (self.text.is_empty()
+                || self.sets.contains(&it.set)
+                || texts.iter().any(|text| text.to_lowercase().contains(&self.text)))
     }
 }
 

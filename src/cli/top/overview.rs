@@ -1,6 +1,6 @@
 //! What siplane tells: the answer of `dispatcher.overview`, and events.
 
-use crate::cli::ctl::events;
+use crate::cli::ctl::{events, sets};
 use serde_json::Value as Json;
 
 /// One answer of `dispatcher.overview`. Totals are since siplane's start, or since a destination's table place was given to it.
@@ -19,14 +19,32 @@ pub(super) struct Overview {
     pub(super) destinations: Vec<Destination>,
 }
 
+/// Calls that pass something: totals, or how many a second.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub(super) struct Flow<T> {
+    pub(super) calls: T,
+    pub(super) answered: T,
+    pub(super) failed: T,
+    pub(super) failovers: T,
+}
+
+impl<T: Copy> Flow<T> {
+    /// Each number of this one with that of another.
+    pub(super) fn with<U: Copy, V>(self, other: Flow<U>, both: impl Fn(T, U) -> V) -> Flow<V> {
+        Flow {
+            calls: both(self.calls, other.calls),
+            answered: both(self.answered, other.answered),
+            failed: both(self.failed, other.failed),
+            failovers: both(self.failovers, other.failovers),
+        }
+    }
+}
+
 /// A shard's totals, and what it has now: transactions and dialogs.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub(super) struct Shard {
     pub(super) number: u64,
-    pub(super) calls: u64,
-    pub(super) answered: u64,
-    pub(super) failed: u64,
-    pub(super) failovers: u64,
+    pub(super) flow: Flow<u64>,
     /// Messages in.
     pub(super) received: u64,
     /// Messages out.
@@ -50,6 +68,8 @@ pub(super) struct Set {
     pub(super) capacity: Option<f64>,
     /// The share of the capacity that is in use, 0 to 1.
     pub(super) utilisation: Option<f64>,
+    /// Of all its destinations.
+    pub(super) flow: Flow<u64>,
 }
 
 /// A destination.
@@ -65,10 +85,7 @@ pub(super) struct Destination {
     pub(super) load: u64,
     /// Calls that it may or can have; none: no bound.
     pub(super) capacity: Option<u64>,
-    pub(super) requests: u64,
-    pub(super) answered: u64,
-    pub(super) failed: u64,
-    pub(super) failovers: u64,
+    pub(super) flow: Flow<u64>,
     /// How long an answer to a probe takes, milliseconds.
     pub(super) probe_ms: Option<f64>,
     /// How long a first response to an INVITE takes, milliseconds.
@@ -98,9 +115,9 @@ impl Destination {
         self.set == key.0 && self.duid == key.1
     }
 
-    /// The duid, if it is one that somebody gave it; derived ones repeat the URI.
+    /// See [`sets::own_duid`].
     pub(super) fn own_duid(&self) -> Option<&str> {
-        Some(self.duid.as_str()).filter(|duid| !duid.contains('/'))
+        sets::own_duid(&self.duid)
     }
 }
 
@@ -119,9 +136,9 @@ impl Overview {
         })
     }
 
-    /// The name of a set, empty if it has none.
-    pub(super) fn set_name(&self, number: u64) -> &str {
-        self.sets.iter().find(|set| set.number == number).map_or("", |set| set.name.as_str())
+    /// Which of the sets has that number.
+    pub(super) fn place_of_set(&self, number: u64) -> Option<usize> {
+        self.sets.iter().position(|set| set.number == number)
     }
 }
 
@@ -133,13 +150,16 @@ fn text(of: &Json, name: &str) -> String {
     of[name].as_str().unwrap_or_default().to_owned()
 }
 
+/// The totals of `it`, which has its calls under that name.
+fn flow(it: &Json, calls: &str) -> Flow<u64> {
+    let [calls, answered, failed, failovers] = [calls, "answered", "failed", "failovers"].map(|name| count(it, name));
+    Flow { calls, answered, failed, failovers }
+}
+
 fn shard(it: &Json) -> Shard {
     Shard {
         number: count(it, "shard"),
-        calls: count(it, "calls"),
-        answered: count(it, "answered"),
-        failed: count(it, "failed"),
-        failovers: count(it, "failovers"),
+        flow: flow(it, "calls"),
         received: count(it, "received"),
         sent: count(it, "sent"),
         lost: count(it, "lost"),
@@ -157,6 +177,7 @@ fn set(it: &Json) -> Set {
         load: count(it, "load"),
         capacity: it["capacity"].as_f64(),
         utilisation: it["utilisation"].as_f64(),
+        flow: flow(it, "requests"),
     }
 }
 
@@ -170,10 +191,7 @@ fn destination(it: &Json) -> Destination {
         available: it["available"].as_bool().unwrap_or_default(),
         load: count(it, "load"),
         capacity: it["capacity"].as_u64(),
-        requests: count(it, "requests"),
-        answered: count(it, "answered"),
-        failed: count(it, "failed"),
-        failovers: count(it, "failovers"),
+        flow: flow(it, "requests"),
         probe_ms: it["probe_ms"].as_f64(),
         response_ms: it["response_ms"].as_f64(),
         why: text(it, "why"),

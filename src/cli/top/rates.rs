@@ -1,24 +1,15 @@
 //! Rates: the difference of two answers over the time between them.
 
-use super::overview::{Destination, Overview, Shard};
+use super::overview::{Flow, Overview, Shard};
 use std::collections::HashMap;
 
-/// Per second, of one destination, or of several together.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub(super) struct Rate {
-    pub(super) calls: f64,
-    pub(super) answered: f64,
-    pub(super) failed: f64,
-    pub(super) failovers: f64,
-}
+/// Per second, of a destination or a set.
+pub(super) type Rate = Flow<f64>;
 
 /// Per second, of one shard, or of all.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub(super) struct ShardRate {
-    pub(super) calls: f64,
-    pub(super) answered: f64,
-    pub(super) failed: f64,
-    pub(super) failovers: f64,
+    pub(super) flow: Rate,
     pub(super) received: f64,
     pub(super) sent: f64,
     pub(super) lost: f64,
@@ -29,6 +20,10 @@ pub(super) struct ShardRate {
 pub(super) struct Rates {
     /// In the order of the answer.
     pub(super) destinations: Vec<Option<Rate>>,
+    /// In the order of the answer.
+    pub(super) sets: Vec<Option<Rate>>,
+    /// All sets together, but those that are not known.
+    pub(super) every_set: Option<Rate>,
     /// In the order of the answer.
     pub(super) shards: Vec<Option<ShardRate>>,
     /// All shards together.
@@ -43,31 +38,33 @@ impl Rates {
         if seconds == 0.0 {
             return Self::unknown(now);
         }
-        let known: HashMap<(u64, &str), &Destination> =
-            before.destinations.iter().map(|it| ((it.set, it.duid.as_str()), it)).collect();
-        let of_destination =
-            |it: &Destination| known.get(&(it.set, it.duid.as_str())).map(|old| destination(old, it, seconds));
+        let of_flow =
+            |before: Flow<u64>, now: Flow<u64>| before.with(now, |before, now| per_second(before, now, seconds));
+        let known: HashMap<_, _> = before.destinations.iter().map(|it| ((it.set, it.duid.as_str()), it.flow)).collect();
+        let destinations = now.destinations.iter().map(|it| (known.get(&(it.set, it.duid.as_str())), it.flow));
+        let known: HashMap<u64, _> = before.sets.iter().map(|it| (it.number, it.flow)).collect();
+        let sets = now.sets.iter().map(|it| (known.get(&it.number), it.flow));
+        // The total of a set falls when a destination is removed, too: then it tells nothing of the others.
+        let of_set = |before: Flow<u64>, now: Flow<u64>| {
+            before.with(now, |before, now| now.saturating_sub(before) as f64 / seconds)
+        };
+        let sets: Vec<_> = sets.map(|(before, now)| before.map(|before| of_set(*before, now))).collect();
         let of_shard =
             |it: &Shard| before.shards.iter().find(|old| old.number == it.number).map(|old| shard(old, it, seconds));
         let shards: Vec<_> = now.shards.iter().map(of_shard).collect();
-        let total = shards.iter().copied().collect::<Option<Vec<_>>>().map(sum);
-        Self { destinations: now.destinations.iter().map(of_destination).collect(), shards, total }
+        Self {
+            destinations: destinations.map(|(before, now)| before.map(|before| of_flow(*before, now))).collect(),
+            every_set: sets.iter().copied().flatten().reduce(added),
+            sets,
+            total: shards.iter().copied().collect::<Option<Vec<_>>>().map(sum),
+            shards,
+        }
     }
 
     /// Of an answer that has none before it.
     pub(super) fn unknown(now: &Overview) -> Self {
-        Self { destinations: vec![None; now.destinations.len()], shards: vec![None; now.shards.len()], total: None }
-    }
-
-    /// Of all destinations of `now` that `counts` together; those that are not known count nothing, but if none is, nothing is known.
-    pub(super) fn of_set(&self, now: &Overview, counts: impl Fn(&Destination) -> bool) -> Option<Rate> {
-        let of = now.destinations.iter().zip(&self.destinations).filter(|(it, _)| counts(it));
-        of.filter_map(|(_, rate)| *rate).reduce(|all, rate| Rate {
-            calls: all.calls + rate.calls,
-            answered: all.answered + rate.answered,
-            failed: all.failed + rate.failed,
-            failovers: all.failovers + rate.failovers,
-        })
+        let (destinations, sets) = (vec![None; now.destinations.len()], vec![None; now.sets.len()]);
+        Self { destinations, sets, shards: vec![None; now.shards.len()], ..Self::default() }
     }
 }
 
@@ -75,33 +72,22 @@ fn per_second(before: u64, now: u64, seconds: f64) -> f64 {
     now.checked_sub(before).unwrap_or(now) as f64 / seconds
 }
 
-fn destination(before: &Destination, now: &Destination, seconds: f64) -> Rate {
-    Rate {
-        calls: per_second(before.requests, now.requests, seconds),
-        answered: per_second(before.answered, now.answered, seconds),
-        failed: per_second(before.failed, now.failed, seconds),
-        failovers: per_second(before.failovers, now.failovers, seconds),
-    }
-}
-
 fn shard(before: &Shard, now: &Shard, seconds: f64) -> ShardRate {
     ShardRate {
-        calls: per_second(before.calls, now.calls, seconds),
-        answered: per_second(before.answered, now.answered, seconds),
-        failed: per_second(before.failed, now.failed, seconds),
-        failovers: per_second(before.failovers, now.failovers, seconds),
+        flow: before.flow.with(now.flow, |before, now| per_second(before, now, seconds)),
         received: per_second(before.received, now.received, seconds),
         sent: per_second(before.sent, now.sent, seconds),
         lost: per_second(before.lost, now.lost, seconds),
     }
 }
 
+fn added(one: Rate, other: Rate) -> Rate {
+    one.with(other, |one, other| one + other)
+}
+
 fn sum(shards: Vec<ShardRate>) -> ShardRate {
     shards.into_iter().fold(ShardRate::default(), |all, it| ShardRate {
-        calls: all.calls + it.calls,
-        answered: all.answered + it.answered,
-        failed: all.failed + it.failed,
-        failovers: all.failovers + it.failovers,
+        flow: added(all.flow, it.flow),
         received: all.received + it.received,
         sent: all.sent + it.sent,
         lost: all.lost + it.lost,
@@ -110,14 +96,14 @@ fn sum(shards: Vec<ShardRate>) -> ShardRate {
 
 #[cfg(test)]
 mod tests {
+    use super::super::overview::{Destination, Set};
     use super::*;
 
     fn overview(at_ms: u64, requests: &[(&str, u64)]) -> Overview {
         let of = |(duid, requests): &(&str, u64)| Destination {
             set: 1,
             duid: (*duid).to_owned(),
-            requests: *requests,
-            failed: requests / 10,
+            flow: Flow { calls: *requests, failed: requests / 10, ..Flow::default() },
             ..Destination::default()
         };
         Overview { at_ms, destinations: requests.iter().map(of).collect(), ..Overview::default() }
@@ -134,8 +120,28 @@ mod tests {
         assert_eq!(calls(&before, &now), [Some(0.5), Some(25.0), None]);
         let rates = Rates::between(&before, &now);
         assert_eq!(rates.destinations[1].map(|rate| rate.failed), Some(2.5));
-        assert_eq!(rates.of_set(&now, |it| it.set == 1).map(|rate| rate.calls), Some(25.5));
-        assert_eq!(rates.of_set(&now, |it| it.duid == "new"), None);
+    }
+
+    #[test]
+    fn sets_have_rates_of_their_own_and_those_that_are_known_together() {
+        let with = |at_ms, calls: &[(u64, u64)]| Overview {
+            at_ms,
+            sets: calls
+                .iter()
+                .map(|(number, calls)| Set {
+                    number: *number,
+                    flow: Flow { calls: *calls, ..Flow::default() },
+                    ..Set::default()
+                })
+                .collect(),
+            ..Overview::default()
+        };
+        let rates = Rates::between(&with(0, &[(1, 10), (2, 20)]), &with(2_000, &[(2, 70), (3, 5), (1, 11)]));
+        let calls: Vec<_> = rates.sets.iter().map(|rate| rate.map(|rate| rate.calls)).collect();
+        assert_eq!((calls, rates.every_set.map(|rate| rate.calls)), (vec![Some(25.0), None, Some(0.5)], Some(25.5)));
+        assert_eq!(Rates::between(&with(0, &[]), &with(2_000, &[(3, 5)])).every_set, None);
+        let less = Rates::between(&with(0, &[(1, 1_000)]), &with(1_000, &[(1, 30)]));
+        assert_eq!(less.every_set, Some(Rate::default()), "a destination was removed with its calls");
     }
 
     #[test]

@@ -125,10 +125,10 @@ fn second_line(model: &Model) -> Line<'static> {
     let sum = |what: fn(&super::overview::Shard) -> u64| overview.shards.iter().map(what).sum::<u64>();
     let text = format!(
         "calls/s {}  answered {}  failed {}  failovers {}  dialogs {}  lost {}",
-        rate(total.map(|it| it.calls)),
-        rate(total.map(|it| it.answered)),
-        rate(total.map(|it| it.failed)),
-        rate(total.map(|it| it.failovers)),
+        rate(total.map(|it| it.flow.calls)),
+        rate(total.map(|it| it.flow.answered)),
+        rate(total.map(|it| it.flow.failed)),
+        rate(total.map(|it| it.flow.failovers)),
         sum(|shard| shard.dialogs),
         sum(|shard| shard.lost),
     );

@@ -122,9 +122,7 @@ pub(super) fn destinations(model: &Model, area: Rect, buffer: &mut Buffer, marke
     };
     let shown = model.rows();
     let place = model.place(&shown);
-    // Rows that no terminal shows are not made: of ten thousand that would take longer than the rest.
-    let height = usize::from(area.height.saturating_sub(1));
-    let first = place.map_or(0, |place| place.saturating_sub(height.saturating_sub(1)));
+    let (first, height) = window(place.unwrap_or_default(), area);
     let rows = shown.iter().skip(first).take(height).map(|row| {
         let it = &model.overview.destinations[*row];
         let row = Row::new(columns.iter().map(|column| column.cell(it, model.rate(*row), area.width)));
@@ -148,10 +146,12 @@ pub(super) fn sets(model: &Model, area: Rect, buffer: &mut Buffer, marked: bool)
     let bar = if area.width < MEDIUM { 20 } else { 30 };
     let overview = &model.overview;
     let all = all(&overview.sets);
-    let rows = core::iter::once((&all, true)).chain(overview.sets.iter().map(|set| (set, false)));
-    let rows = rows.map(|(set, every)| {
-        let rates = model.rates.of_set(overview, |it| every || it.set == set.number);
-        let number_of = if every { String::from("all") } else { set.number.to_string() };
+    let rate_of = |place: usize| model.rates.sets.get(place).copied().flatten();
+    let rows = core::iter::once((&all, model.rates.every_set, String::from("all")));
+    let (first, height) = window(model.set_place(), area);
+    let others = overview.sets.iter().enumerate().map(|(place, set)| (set, rate_of(place), set.number.to_string()));
+    let rows = rows.chain(others).skip(first).take(height);
+    let rows = rows.map(|(set, rates, number_of)| {
         let failed = number(rate(rates.map(|rates| rates.failed)));
         Row::new([
             number(number_of),
@@ -166,7 +166,7 @@ pub(super) fn sets(model: &Model, area: Rect, buffer: &mut Buffer, marked: bool)
         [("SET", true), ("NAME", false), ("AVAILABLE", true), ("LOAD", true), ("CALLS/S", true), ("FAIL/S", true)];
     let widths = [4, 0, 11, bar, 7, 6].map(|it| if it == 0 { Constraint::Fill(1) } else { Constraint::Length(it) });
     let table = Table::new(rows, widths).header(header(titles.into_iter()));
-    draw(table, Some(model.set_place()), marked, model.pane == Pane::Sets, area, buffer);
+    draw(table, Some(model.set_place() - first), marked, model.pane == Pane::Sets, area, buffer);
 }
 
 /// All sets as one. Its capacity is known when that of each is.
@@ -207,12 +207,19 @@ fn shard(it: &Shard, rates: Option<ShardRate>) -> Row<'static> {
         number(it.number.to_string()),
         per_second(|rates| rates.received),
         per_second(|rates| rates.sent),
-        per_second(|rates| rates.calls),
+        per_second(|rates| rates.flow.calls),
         number(it.transactions.to_string()),
         number(it.dialogs.to_string()),
         number(it.lost.to_string()),
         per_second(|rates| rates.lost).style(alarm(losing)),
     ])
+}
+
+/// Of rows of which the one at `place` is selected, the first that fits below a header, and how many do. Rows that no terminal shows are
+/// not made: of ten thousand that would take longer than the rest.
+fn window(place: usize, area: Rect) -> (usize, usize) {
+    let height = usize::from(area.height.saturating_sub(1));
+    (place.saturating_sub(height.saturating_sub(1)), height)
 }
 
 fn draw(table: Table<'_>, place: Option<usize>, marked: bool, chosen: bool, area: Rect, buffer: &mut Buffer) {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cli::top::model::{Pane, Verb, Wish};
+use crate::cli::top::overview::Set;
 use crate::cli::top::sample::{destination, model, overview};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -129,4 +130,18 @@ fn the_selected_line_is_in_sight_and_what_does_not_fit_is_counted() {
     assert!(text.contains("and 15\n"), "{text}");
     let plain = plain(&model, 80);
     assert_eq!((plain.matches("192.0.2.").count(), plain.contains("and 1")), (201, false), "{plain}");
+}
+
+#[test]
+fn of_many_sets_the_selected_one_is_in_sight() {
+    let mut model = model();
+    let mut many = overview(104);
+    let set = |number| Set { number, name: format!("set{number}"), ..many.sets[0].clone() };
+    many.sets = (0..300).map(set).collect();
+    model.hear(crate::cli::top::link::Said::Overview(Box::new(many)));
+    model.move_by(151);
+    let text = lines(&frame(&model, 80, 24));
+    let selected = text.lines().find(|line| line.starts_with('>')).unwrap();
+    assert!(selected.contains(" set150 ") && !text.contains(" set151 ") && text.contains(" set149 "), "{text}");
+    assert!(plain(&model, 80).contains(" set299 "));
 }
