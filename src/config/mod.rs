@@ -366,8 +366,7 @@ fn only_set(sets: &[SetSpec], rules: &[Rule]) -> Option<SetId> {
 
 fn text_of(path: &Path, file_name: &str) -> Result<String, Problems> {
     let bytes = read(path).map_err(|error| unusable(file_name, &error, "a file that can be read"))?;
-    String::from_utf8(bytes)
-        .map_err(|error| not_utf8(&error.as_bytes()[..error.utf8_error().valid_up_to()], file_name))
+    String::from_utf8(bytes).map_err(|error| not_utf8(&error.as_bytes()[..error.utf8_error().valid_up_to()], file_name))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

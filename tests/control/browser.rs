@@ -14,7 +14,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 const START: &str = "exec chromium --headless=new --no-sandbox --disable-dev-shm-usage --disable-gpu --remote-debugging-pipe \
     --no-first-run --no-default-browser-check --disable-background-networking --disable-component-update --disable-sync \
     --disable-extensions --mute-audio --window-size=1280,900 --host-resolver-rules='MAP * ~NOTFOUND, EXCLUDE 127.*' \
-    --user-data-dir=\"$0\" about:blank 3<&0 4>&1 0</dev/null 1>/dev/null 2>\"$0/log\"";
+    --user-data-dir=\"$0\" $1 about:blank 3<&0 4>&1 0</dev/null 1>/dev/null 2>\"$0/log\"";
 
 /// A browser with one page.
 pub struct Browser {
@@ -34,6 +34,11 @@ pub struct Browser {
 impl Browser {
     /// Starts it and opens `url`.
     pub fn open(name: &str, url: &str) -> Self {
+        Self::open_with(name, url, "")
+    }
+
+    /// The same with another option of Chromium's.
+    pub fn open_with(name: &str, url: &str, option: &str) -> Self {
         let directory =
             PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("browser-{name}-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
@@ -41,6 +46,7 @@ impl Browser {
         command
             .args(["-c", START])
             .arg(&directory)
+            .arg(option)
             .env("HOME", &directory)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());

@@ -4,7 +4,6 @@ use crate::reload::Place;
 use serde_json::{Value, json};
 use siplane::cli::demo::{Load, LoadOptions};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -46,7 +45,7 @@ pub fn done(place: &Place, words: &[&str]) -> String {
 }
 
 /// Its standard error; it must fail as what siplane refuses.
-fn refused(place: &Place, words: &[&str]) -> String {
+pub fn refused(place: &Place, words: &[&str]) -> String {
     let ran = ctl(place, words);
     assert_eq!((ran.status, ran.out.as_str()), (Some(1), ""), "{words:?}: {}", ran.err);
     ran.err
@@ -248,53 +247,4 @@ fn nobody_there_and_bad_usage_have_exit_status_2_and_a_cure() {
     let broken = "[database]\nurl = \"sqlite:///nowhere/d.db\"\n[wrong]\n[control]\nsocket = \"/nowhere/ctl.sock\"";
     let named = with(broken);
     assert_eq!((named.status, named.err.contains("cannot connect to /nowhere/ctl.sock")), (Some(2), true));
-}
-
-/// A siplane that gives this result to whatever is asked; what was asked.
-fn asked(socket: &Path, result: Value, run: impl FnOnce() -> Ran) -> (Vec<Value>, Ran) {
-    let listener = UnixListener::bind(socket).unwrap();
-    let serve = std::thread::spawn(move || {
-        let mut stream = BufReader::new(listener.accept().unwrap().0);
-        let (mut requests, mut line) = (Vec::new(), String::new());
-        while stream.read_line(&mut line).unwrap() > 0 {
-            let request = json(&line);
-            let answer = json!({ "jsonrpc": "2.0", "result": result, "id": request["id"] });
-            stream.get_mut().write_all(format!("{answer}\n").as_bytes()).unwrap();
-            requests.push(json!([request["method"], request["params"]]));
-            line.clear();
-        }
-        requests
-    });
-    let ran = run();
-    fs::remove_file(socket).unwrap();
-    (serve.join().unwrap(), ran)
-}
-
-#[test]
-fn explain_calls_and_stats_ask_the_methods_and_show_whatever_they_answer() {
-    let place = Place::new("ctl-ask", 76);
-    let file = place.file("invite");
-    fs::write(&file, "INVITE sip:b@h SIP/2.0\nCall-ID: x\n").unwrap();
-    let message = "INVITE sip:b@h SIP/2.0\r\nCall-ID: x\r\n\r\n";
-    let result = json!({ "outcome": "dispatched", "sets": [{ "id": 1, "target": "sip:h" }] });
-    let file = file.to_str().unwrap();
-    let cases: [(&[&str], Value); 7] = [
-        (&["explain", file], json!(["dispatcher.explain", [message]])),
-        (&["explain", file, "--source", "192.0.2.1:5060"], json!(["dispatcher.explain", [message, "192.0.2.1:5060"]])),
-        (&["calls"], json!(["dlg.list", [null, null]])),
-        (&["calls", "--limit", "5", "--after", "1:2"], json!(["dlg.list", [5, "1:2"]])),
-        (&["calls", "3", "gw1"], json!(["calls.of", [3, "gw1", null, null]])),
-        (&["stats"], json!(["stats.fetchn", ["all"]])),
-        (&["stats", "tm:", "core.fwd"], json!(["stats.fetchn", ["tm:", "core.fwd"]])),
-    ];
-    for (words, expected) in cases {
-        let (requests, ran) = asked(&place.socket(), result.clone(), || ctl(&place, words));
-        assert_eq!((requests, ran.status), (vec![expected], Some(0)), "{words:?}: {}", ran.err);
-        assert_eq!(ran.out, "outcome  dispatched\nsets\n  ID  TARGET\n   1  sip:h\n");
-    }
-    let mut command = command(&place.socket(), &["explain", "--json"]);
-    command.stdin(fs::File::open(file).unwrap());
-    let (requests, ran) = asked(&place.socket(), result.clone(), || ran(command));
-    assert_eq!((requests, json(&ran.out)), (vec![json!(["dispatcher.explain", [message]])], result));
-    assert_eq!(ctl(&place, &["calls", "3"]).status, Some(2));
 }

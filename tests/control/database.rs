@@ -3,7 +3,9 @@
 use crate::http::{free_port, read, request};
 use crate::reload::{Ctl, Place};
 use crate::servers::{DatabaseServer, PASSWORD, PASSWORD_IN_URL};
-use serde_json::json;
+use crate::{clients, ctl};
+use serde_json::{Value, json};
+use siplane::cli::demo::{Destination, LoadOptions, load};
 use sqlx::mysql::MySqlConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -128,8 +130,11 @@ fn a_server_is_read(name: &'static str, url: &str, described: &str, mut server: 
     server.end();
     let (is_ok, told) = check(&folder, "url_file = \"url\"");
     assert!(!is_ok && told.starts_with(&format!("FILE:5: database.url_file: found {table}: ")), "{told}");
+    for method in ["config.diff", "dispatcher.reload"] {
+        let fault = ctl.call(method, json!([])).unwrap_err();
+        assert!(fault.contains(&table) && fault.contains("refused"), "{fault}");
+    }
     let fault = ctl.call("dispatcher.reload", json!([])).unwrap_err();
-    assert!(fault.contains(&table) && fault.contains("refused"), "{fault}");
     assert_eq!(listed(&mut ctl), before);
     let everything = format!("{told}{fault}{}", siplane.log());
     assert!(!everything.contains(PASSWORD) && !everything.contains(PASSWORD_IN_URL), "{everything}");
@@ -238,6 +243,60 @@ fn a_reload_reads_the_table_anew_and_without_the_database_the_last_one_stays() {
     assert_eq!(listed(&mut ctl), ["sip:127.0.0.12:5060"]);
     assert_eq!(get(http, "/readyz"), "ready\n");
     drop(siplane);
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// What an operator of Kamailio does today, with no other setting of kamcli than paths.
+#[test]
+fn what_kamcli_adds_to_the_table_gets_calls_after_kamcli_dispatcher_reload() {
+    let (folder, place) = (folder("calls"), Place::new("kamcli-calls", 95));
+    sqlite(&folder);
+    let destinations = [11, 12].map(|last| Destination::start(SocketAddr::from(([127, 62, 95, last], 0))).unwrap());
+    let [one, two] = destinations.each_ref().map(|it| format!("sip:{}", it.address()));
+    let (ini, rpc, db) = (folder.join("kamcli.ini"), folder.join("rpc"), folder.join("d.db"));
+    let settings = format!(
+        "[main]\ndomain=example.com\n[db]\nrwurl=sqlite:///{}\n[ctl]\ntype=jsonrpc\n[jsonrpc]\ntransport=socket\nsrvaddr={}\n\
+         rcvaddr={}\noutformat=json\n",
+        db.display(),
+        rpc.display(),
+        folder.join("reply").display()
+    );
+    fs::write(&ini, settings).unwrap();
+    let dispatcher = |words: &[&str]| clients::kamcli(&ini, &[&["dispatcher"], words].concat());
+    dispatcher(&["add", "1", &one]);
+    let control = format!("datagram_socket = \"{}\"", rpc.display());
+    let siplane =
+        place.start(&control, &format!("[database]\nurl = \"sqlite://{}\"\n[[rule]]\nset = 1\n", db.display()));
+    let call = || assert_eq!(load(&LoadOptions::new(siplane.address, 10, 100)).unwrap().lost(), 0);
+    let got = || destinations.each_ref().map(Destination::invites);
+    call();
+    assert_eq!(got(), [10, 0]);
+    dispatcher(&["add", "1", &two]);
+    assert!(ctl::done(&place, &["reload", "--dry-run"]).starts_with("1 added, 0 removed, 0 changed\n"));
+    call();
+    assert_eq!(got(), [20, 0], "the table is read with a reload, and not before");
+    let answer: Value = serde_json::from_str(&dispatcher(&["reload"])).unwrap();
+    assert_eq!(answer["result"], json!("Ok. Dispatcher successfully reloaded."));
+    assert!(dispatcher(&["list"]).contains(&two));
+    call();
+    let [before, shared] = got();
+    // Each shard takes turns of its own.
+    assert!((22..=28).contains(&before) && before + shared == 30, "{before} {shared}");
+    dispatcher(&["rm", "1", &one]);
+    dispatcher(&["reload"]);
+    call();
+    assert_eq!(got(), [before, shared + 10]);
+    // Without the database kamcli is told, and calls go on.
+    fs::rename(&db, folder.join("away.db")).unwrap();
+    let answer: Value = serde_json::from_str(&dispatcher(&["reload"])).unwrap();
+    assert_eq!(answer["error"]["message"], json!("Reload Failed"), "{answer}");
+    for words in [&["reload"][..], &["reload", "--dry-run"]] {
+        let fault = ctl::refused(&place, words);
+        assert!(fault.contains("unable to open database file"), "{fault}");
+    }
+    call();
+    assert_eq!(got(), [before, shared + 20]);
+    assert_eq!(siplane.terminate().code(), Some(0));
     fs::remove_dir_all(folder).unwrap();
 }
 

@@ -5,9 +5,11 @@ use crate::clients::wait_for;
 use crate::http::{free_port, post};
 use crate::page::{OPERATE, READ, REPORT, tokens};
 use crate::program::Siplane;
+use rcgen::{CertificateParams, KeyPair, PublicKeyData};
 use serde_json::{Value, json};
 use siplane::cli::demo::{Destination, Load, LoadOptions};
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::Duration;
 
 const TAB: (&str, u32, &str) = ("Tab", 9, "");
@@ -69,6 +71,7 @@ fn the_page_shows_live_calls_and_its_buttons_drain_and_enable() {
     browser.eval("document.getElementById('confirm-yes').click()");
     wait_for("enabled", || (admin(http, "one") == "enabled").then_some(()));
     browser.until("it is shown", &format!("{}.innerText === 'enabled'", cell("one", ADMIN)));
+    events_are_told(&mut browser);
     sets_and_texts_choose(&mut browser);
     it_fits_phones_and_the_dark(&mut browser);
     markup_stays_text(&mut browser);
@@ -130,6 +133,26 @@ fn keys_drain(browser: &mut Browser, http: SocketAddr) {
     assert_eq!(browser.eval(&format!("{}.disabled", button("one", "drain"))), json!(true));
 }
 
+/// Real ones, the last one first.
+fn events_are_told(browser: &mut Browser) {
+    let told = |kind: &str, texts: &[&str]| {
+        let all: String = texts.iter().map(|text| format!(" && it.cells[2].innerText.includes('{text}')")).collect();
+        format!(
+            "[...document.querySelectorAll('#events tbody tr')].findIndex((it) => it.cells[1].innerText === '{kind}'{all})"
+        )
+    };
+    let drained = told("admin", &["set_name bridges", "duid one", "admin draining"]);
+    let enabled = told("admin", &["duid one", "admin enabled"]);
+    let operated = told("operated", &["method dispatcher.enable", "who ", "done true"]);
+    let started = told("started", &["destinations 3"]);
+    browser.until("what was done is told", &format!("{operated} >= 0 && {enabled} >= 0 && {drained} > {enabled}"));
+    browser.until("and what was before", &format!("{started} > {drained}"));
+    assert_eq!(browser.eval("document.getElementById('events-section').hidden"), json!(false));
+    // Times are the browser's, of this day.
+    let time = "/^[0-9]{1,2}:[0-9]{2}:[0-9]{2}/.test(document.querySelector('#events tbody tr').cells[0].innerText)";
+    assert_eq!(browser.eval(time), json!(true));
+}
+
 fn sets_and_texts_choose(browser: &mut Browser) {
     let rows = "document.querySelectorAll('#destinations tbody tr').length";
     let set = |id: &str, value: &str| {
@@ -137,15 +160,19 @@ fn sets_and_texts_choose(browser: &mut Browser) {
             "(() => {{ const it = document.getElementById('{id}'); it.value = '{value}'; it.dispatchEvent(new Event('input')); }})()"
         )
     };
+    let shown = |text: &str, count: u8| {
+        format!("{rows} === {count} && document.getElementById('shown').innerText === '{text}'")
+    };
     browser.eval(&set("scope", "2"));
-    assert_eq!(browser.eval(rows), json!(1));
+    browser.until("one of set 2", &shown("1 of 1", 1));
     browser.eval(&set("scope", ""));
     browser.eval(&set("find", "TWO"));
-    assert_eq!((browser.eval(rows), browser.text("#shown")), (json!(1), "1 of 3".to_owned()));
+    browser.until("the one with that text", &shown("1 of 3", 1));
     browser.eval(&set("find", ""));
     browser.eval("document.getElementById('troubled').click()");
-    assert_eq!(browser.eval(rows), json!(1));
+    browser.until("the one in trouble", &shown("1 of 3", 1));
     browser.eval("document.getElementById('troubled').click()");
+    browser.until("all of them", &shown("3 of 3", 3));
 }
 
 fn it_fits_phones_and_the_dark(browser: &mut Browser) {
@@ -170,11 +197,11 @@ fn markup_stays_text(browser: &mut Browser) {
         const [real, mark] = [window.fetch, "<img src=x onerror=document.title=1><b>bold</b>"];
         window.fetch = async (...given) => {
             const answers = await (await real(...given)).json();
-            const { result } = answers[0];
-            for (const it of result.destinations) Object.assign(it, { uri: mark, why: mark, state: mark, admin: mark, duid: mark + it.duid });
-            for (const it of result.sets) it.name = mark;
-            Object.assign(result, { version: mark, not_ready: mark });
-            answers[1] = { id: 1, result: { events: [{ seq: 1, at: "2026-01-01T00:00:00Z", type: mark, uri: mark }] } };
+            const [sets, chosen] = [answers[0].result, answers[1].result];
+            for (const it of chosen.destinations) Object.assign(it, { uri: mark, why: mark, state: mark, admin: mark, duid: mark + it.duid });
+            for (const it of sets.sets) it.name = mark;
+            Object.assign(sets, { version: mark, not_ready: mark });
+            answers[2] = { id: 2, result: { events: [{ seq: 1, at: "2026-01-01T00:00:00Z", type: mark, uri: mark }] } };
             return new Response(JSON.stringify(answers));
         };
         window.giveBack = () => { window.fetch = real; };
@@ -261,4 +288,46 @@ fn siplane_goes_away(browser: &mut Browser, siplane: Siplane) {
     browser.until("what is shown is old", "document.getElementById('view').classList.contains('stale')");
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(browser.eval("document.querySelectorAll('#destinations tbody tr').length"), json!(3), "and stays");
+}
+
+#[test]
+fn the_page_works_in_tls_and_its_buttons_too() {
+    let (http, file) = (free_port(94), tokens("browser-tls"));
+    let destinations = [11, 12].map(|last| Destination::start(loopback(94, last)).unwrap());
+    let key = KeyPair::generate().unwrap();
+    let own = CertificateParams::new([http.ip().to_string()]).unwrap().self_signed(&key).unwrap();
+    let pem = |name: &str, text: &str| {
+        let path = file.with_extension(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let (certificate, secret) = (pem("pem", &own.pem()), pem("key", &key.serialize_pem()));
+    let tls = format!("certificate = \"{}\"\nkey = \"{}\"", certificate.display(), secret.display());
+    let siplane = run(94, &destinations, &format!("listen = \"{http}\"\ntokens = \"{}\"\n{tls}", file.display()));
+    // Chromium knows this key, and no other that nobody has signed.
+    let option = format!("--ignore-certificate-errors-spki-list={}", fingerprint(&key));
+    let mut browser = Browser::open_with("tls", &format!("https://{http}/"), &option);
+    browser.until("a token is asked for", "!document.getElementById('sign-in').hidden");
+    sign_in(&mut browser, OPERATE);
+    let rows = "document.querySelectorAll('#destinations tbody tr').length";
+    browser.until("destinations", &format!("{rows} === 3"));
+    browser.eval(&format!("{}.click()", button("two", "drain")));
+    browser.until("the dialog is open", "document.getElementById('confirm').open");
+    browser.eval("document.getElementById('confirm-yes').click()");
+    browser.until("draining", &format!("{}.innerText === 'draining'", cell("two", ADMIN)));
+    assert_eq!(browser.eval("[location.protocol, isSecureContext]"), json!(["https:", true]));
+    browser.faults.retain(|fault| !fault.contains("401"));
+    assert!(browser.faults.is_empty(), "{:#?}", browser.faults);
+    drop(browser);
+    assert_eq!(siplane.terminate().code(), Some(0));
+    [file, certificate, secret].iter().for_each(|path| std::fs::remove_file(path).unwrap());
+}
+
+/// SHA-256 of the public key, as Chromium's option has it.
+fn fingerprint(key: &KeyPair) -> String {
+    const SCRIPT: &str = "import base64, hashlib, sys\nprint(base64.b64encode(hashlib.sha256(bytes.fromhex(sys.argv[1])).digest()).decode())";
+    let hex: String = key.subject_public_key_info().iter().map(|byte| format!("{byte:02x}")).collect();
+    let output = Command::new("python3").args(["-c", SCRIPT, &hex]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }

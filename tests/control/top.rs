@@ -11,7 +11,8 @@ const SETS: &str = "[[set]]\nid = 1\nname = \"bridges\"\ndestinations = [\
     { uri = \"sip:127.62.90.11:5060\", duid = \"gw1\", maxload = 20 }, { uri = \"sip:127.62.90.12:5060\", duid = \"gw2\", maxload = 20 }]\n\
     [[set]]\nid = 2\nname = \"spare\"\ndestinations = [\"sip:127.62.90.13:5060\"]\n";
 
-fn once(arguments: &[&str]) -> Output {
+/// One frame as text.
+pub fn once(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_siplane"))
         .args(["top", "--once", "--interval-ms", "100"])
         .args(arguments)
@@ -24,7 +25,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// Runs `siplane top` at a terminal of `size` and takes these steps there; `done` is told how many are done.
-fn at_terminal(name: &str, size: &str, steps: &Value, mut done: impl FnMut(usize)) {
+pub fn at_terminal(name: &str, size: &str, steps: &Value, mut done: impl FnMut(usize)) {
     let driver = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/control/terminal.py");
     let mut command = Command::new("python3");
     command.args([driver, size, &steps.to_string(), env!("CARGO_BIN_EXE_siplane"), "top", "--interval-ms", "100"]);

@@ -129,7 +129,8 @@ fn reload_is_heard(systemd: &mut Systemd, ask: impl FnOnce()) {
     systemd.heard.clear();
     ask();
     assert!(systemd.hears_line("READY=1"), "{:?}", systemd.heard);
-    let told: Vec<&str> = systemd.heard.iter().map(String::as_str).filter(|line| !line.starts_with("WATCHDOG")).collect();
+    let told: Vec<&str> =
+        systemd.heard.iter().map(String::as_str).filter(|line| !line.starts_with("WATCHDOG")).collect();
     let [begins, at, "READY=1"] = told[..] else { panic!("{told:?}") };
     assert_eq!(begins, "RELOADING=1");
     // Of CLOCK_MONOTONIC, microseconds: systemd 253 and later ask for it.

@@ -5,7 +5,7 @@ use super::dispatcher_letters::letters;
 use super::{Method, dispatcher_find};
 use crate::control::utilisation::{bound, utilisation};
 use crate::control::{Answer, Arguments, Control, Fault, Kind, Param, Value};
-use crate::dispatcher::{Admin, Destination, Health, Set, States};
+use crate::dispatcher::{Admin, Counters, Destination, Health, Set, States};
 use crate::prober::ProbeSettings;
 use crate::proxy::Policy;
 use crate::shard::{Snapshot, clock};
@@ -14,8 +14,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) const METHODS: &[Method] = &[Method::look(
     "dispatcher.overview",
-    "Shards, sets and destinations with what they are, why, and their totals; of one set alone if its number or name is given.",
-    &[Param::optional("set", Kind::Text)],
+    "Shards, sets and destinations with what they are, why, and their totals; of one set alone if its number or name is given, those \
+     whose URI or duid contains a text, those in trouble, so many at most.",
+    &[
+        Param::optional("set", Kind::Text),
+        Param::optional("find", Kind::Text),
+        Param::optional("troubled", Kind::Flag),
+        Param::optional("limit", Kind::Int),
+    ],
     overview,
 )];
 
@@ -24,7 +30,15 @@ fn overview(control: &Control, arguments: &Arguments) -> Answer {
     let states = policy.table.states();
     let only = arguments.text(0).map(|named| named_set(&policy, named)).transpose()?;
     let sets = || policy.table.sets().iter().filter(|set| only.is_none_or(|only| only.id == set.id));
-    let destinations = sets().flat_map(|set| &set.destinations).map(|it| destination(it, states, &probing));
+    let (text, troubled) = (arguments.text(1).unwrap_or_default().to_lowercase(), arguments.flag(2));
+    let limit = arguments.int(3).map_or(Ok(usize::MAX), |limit| {
+        usize::try_from(limit).map_err(|_| Fault::parameters(format!("limit is {limit}; allowed: 0 and more")))
+    })?;
+    let is_wanted =
+        |it: &Destination| (!troubled || is_troubled(it, states)) && (text.is_empty() || contains(it, &text));
+    let all = || sets().flat_map(|set| &set.destinations);
+    let found: Vec<_> = all().filter(|it| is_wanted(it)).collect();
+    let shown = found.iter().take(limit).map(|it| destination(it, states, &probing));
     let uptime = SystemTime::now().duration_since(control.started_at()).unwrap_or_default();
     let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(Value::of([
@@ -35,8 +49,22 @@ fn overview(control: &Control, arguments: &Arguments) -> Answer {
         ("drift", Value::count(control.snapshot().levels.drift)),
         ("shards", Value::Array(control.shards().enumerate().map(|(number, it)| shard(number, &it)).collect())),
         ("sets", Value::Array(sets().map(|set| of_set(set, states)).collect())),
-        ("destinations", Value::Array(destinations.collect())),
+        ("destinations_all", Value::from(all().count())),
+        ("destinations_found", Value::from(found.len())),
+        ("destinations", Value::Array(shown.collect())),
     ]))
+}
+
+/// Whether it is anything but well and in service.
+fn is_troubled(it: &Destination, states: &States) -> bool {
+    states.health(it.state) != Health::Active
+        || states.admin(it.state) != Admin::Enabled
+        || !states.is_available(it.state)
+}
+
+/// Whether its URI or its duid has `text`, which is in small letters, in any.
+fn contains(it: &Destination, text: &str) -> bool {
+    [it.uri.as_str(), it.duid.as_str()].iter().any(|name| name.to_lowercase().contains(text))
 }
 
 fn shard(number: usize, snapshot: &Snapshot) -> Value {
@@ -59,6 +87,9 @@ fn of_set(set: &Set, states: &States) -> Value {
     let available = set.destinations.iter().filter(|it| states.is_available(it.state)).count();
     let load: u64 = set.destinations.iter().map(|it| states.load(it.state)).sum();
     let capacity = utilisation(set, states);
+    let total = |count: fn(&Counters) -> u64| {
+        Value::count(set.destinations.iter().map(|it| count(&states.counters(it.state))).sum())
+    };
     Value::of([
         ("set", Value::from(set.id.0)),
         ("name", Value::from(set.name.as_str())),
@@ -67,6 +98,10 @@ fn of_set(set: &Set, states: &States) -> Value {
         ("load", Value::count(load)),
         ("capacity", capacity.map_or(Value::Null, |it| Value::Float(it.calls))),
         ("utilisation", capacity.map_or(Value::Null, |it| Value::Float(it.used))),
+        ("requests", total(|it| it.selected)),
+        ("answered", total(|it| it.answered)),
+        ("failed", total(|it| it.failed)),
+        ("failovers", total(|it| it.failovers)),
     ])
 }
 

@@ -1,6 +1,8 @@
 // What was, and how fast: rates are differences of totals, and the last ten minutes are kept for the charts.
 
 export const KEPT_MS = 600_000;
+// Rates of a shorter time are noise: what is typed into a filter is asked for at once.
+const RATED_S_MIN = 0.5;
 
 export function keyOf(destination) {
   return `${destination.set} ${destination.duid} ${destination.uri}`;
@@ -12,6 +14,7 @@ function sum(items, number) {
 
 export class History {
   #before = null;
+  #last = null;
   // Of each answer: { at, all, sets: Map of id }, each with cps, failed (a second) and load; null where nobody knows yet.
   samples = [];
 
@@ -21,30 +24,28 @@ export class History {
     const seconds = before ? (overview.at_ms - before.overview.at_ms) / 1000 : 0;
     // A restart begins its totals anew, and a clock that is set says nothing of how long it was.
     const isNext = seconds > 0 && overview.uptime_s >= before.overview.uptime_s;
-    this.#before = { overview, destinations: new Map(overview.destinations.map((it) => [keyOf(it), it])) };
+    if (isNext && seconds < RATED_S_MIN) {
+      return this.#last;
+    }
+    const by = (items, key) => new Map(items.map((it) => [key(it), it]));
+    this.#before = { overview, destinations: by(overview.destinations, keyOf), sets: by(overview.sets, (it) => it.set) };
     const rates = isNext ? this.#rates(before, overview, seconds) : nothing(overview);
     this.#keep(overview, rates);
+    this.#last = rates;
     return rates;
   }
 
   #rates(before, overview, seconds) {
     const rate = (now, then, name) => Math.max(0, now[name] - then[name]) / seconds;
-    const destinations = new Map();
-    for (const now of overview.destinations) {
-      const then = before.destinations.get(keyOf(now));
-      destinations.set(keyOf(now), then ? { cps: rate(now, then, "requests"), failed: rate(now, then, "failed") } : null);
-    }
+    // Who was not told of before, as one that a filter left out, has none.
+    const of = (now, then) => (then ? { cps: rate(now, then, "requests"), failed: rate(now, then, "failed") } : null);
+    const destinations = new Map(overview.destinations.map((now) => [keyOf(now), of(now, before.destinations.get(keyOf(now)))]));
+    const sets = new Map(overview.sets.map((now) => [now.set, of(now, before.sets.get(now.set))]));
     const shards = overview.shards.map((now, index) => {
       const then = before.overview.shards[index];
-      const of = (name) => (then ? rate(now, then, name) : 0);
-      return { cps: of("calls"), received: of("received"), sent: of("sent"), failed: of("failed") };
+      const shard = (name) => (then ? rate(now, then, name) : 0);
+      return { cps: shard("calls"), received: shard("received"), sent: shard("sent"), failed: shard("failed") };
     });
-    const sets = new Map(overview.sets.map((set) => [set.set, { cps: 0, failed: 0 }]));
-    for (const now of overview.destinations) {
-      const [set, own] = [sets.get(now.set), destinations.get(keyOf(now))];
-      set.cps += own?.cps ?? 0;
-      set.failed += own?.failed ?? 0;
-    }
     const all = { cps: sum(shards, (it) => it.cps), failed: sum(shards, (it) => it.failed) };
     return { all, sets, destinations, shards };
   }

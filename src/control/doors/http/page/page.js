@@ -85,7 +85,7 @@ function show() {
   const rated = (items, rate) => items.map((item, index) => ({ ...item, rate: rate(item, index) }));
   tables.sets.show(rated(overview.sets.filter(inScope), (set) => rates.sets.get(set.set)), (set) => set.set);
   tables.shards.show(rated(overview.shards, (_, index) => rates.shards[index]), (shard) => shard.shard);
-  showDestinations(overview.destinations.filter(inScope), rates);
+  showDestinations(overview, rates);
   const lines = chartLines(overview.sets.filter(inScope), scope);
   for (const [name, chart] of charts) {
     chart.draw(history.samples, lines.map((line) => ({ name: line.name, of: (sample) => line.of(sample)?.[name] ?? null })));
@@ -119,14 +119,16 @@ function chooseScopes(sets) {
   select.value = wanted.some(([, value]) => value === chosen) ? chosen : "";
 }
 
-function showDestinations(all, rates) {
-  const wanted = byId("find").value.trim().toLowerCase();
-  const isTroubled = (it) => it.state !== "active" || it.admin !== "enabled" || !it.available;
-  const found = all.filter((it) => `${it.uri} ${it.duid}`.toLowerCase().includes(wanted) && (!byId("troubled").checked || isTroubled(it)));
-  const shown = found.slice(0, ROWS_MAX).map((it) => ({ ...it, rate: rates.destinations.get(keyOf(it)) }));
-  tables.destinations.show(shown, keyOf);
-  const more = found.length > shown.length ? `; the first ${shown.length} are shown` : "";
-  put(byId("shown"), `${found.length} of ${all.length}${more}`);
+// Which destinations are asked for: however many there are, an answer has those that are looked at.
+function choice() {
+  const [scope, find] = [byId("scope").value, byId("find").value.trim()];
+  return { ...(scope === "" ? {} : { set: Number(scope) }), find, troubled: byId("troubled").checked, limit: ROWS_MAX };
+}
+
+function showDestinations({ destinations, found, all }, rates) {
+  tables.destinations.show(destinations.map((it) => ({ ...it, rate: rates.destinations.get(keyOf(it)) })), keyOf);
+  const more = found > destinations.length ? `; the first ${destinations.length} are shown` : "";
+  put(byId("shown"), `${found} of ${all}${more}`);
 }
 
 function showEvents(answer) {
@@ -157,14 +159,18 @@ function acted(message, isFault, isRole) {
 
 async function ask(mine) {
   const allowed = may ?? (await role());
-  const calls = [["dispatcher.overview", {}], ...(hasEvents ? [["events.list", { limit: EVENTS_SHOWN }]] : [])];
-  const [overview, events] = await batch(calls);
+  const looks = [["dispatcher.overview", { limit: 0 }], ["dispatcher.overview", choice()]];
+  const [every, chosen, events] = await batch([...looks, ...(hasEvents ? [["events.list", { limit: EVENTS_SHOWN }]] : [])]);
   if (mine !== turn) {
     return;
   }
-  if (overview instanceof Refused) {
-    throw overview;
+  for (const answer of [every, chosen]) {
+    if (answer instanceof Refused) {
+      throw answer;
+    }
   }
+  const { destinations, destinations_found: found, destinations_all: all } = chosen;
+  const overview = { ...every, destinations, found, all };
   may = allowed;
   document.body.classList.toggle("watcher", may !== "operate");
   last = { overview, rates: history.take(overview) };
@@ -238,6 +244,6 @@ byId("sign-in").addEventListener("submit", (event) => {
 });
 byId("sign-out").addEventListener("click", () => signOut("The token is forgotten."));
 for (const id of ["scope", "find", "troubled"]) {
-  byId(id).addEventListener("input", () => last && show());
+  byId(id).addEventListener("input", () => last && step());
 }
 step();
