@@ -30,10 +30,14 @@ echo "unit: verified"
 unit() { sed -n "s/^$1=//p" /usr/lib/systemd/system/siplane.service; }
 install -d -o siplane -g siplane -m "$(unit RuntimeDirectoryMode)" /run/siplane
 install -d -o siplane -g siplane -m "$(unit StateDirectoryMode)" /var/lib/siplane
+RUNS=
+# One that is left behind by what fails would run on when the copy of the machine is gone.
+trap '[ -z "$RUNS" ] || kill -KILL "$RUNS"' EXIT
 start() {
     (umask "$(unit UMask)" && exec setpriv --reuid siplane --regid siplane --clear-groups --no-new-privs \
         --inh-caps=-all,+net_bind_service,+bpf --ambient-caps=-all,+net_bind_service,+bpf --bounding-set=-all,+net_bind_service,+bpf \
         /usr/bin/siplane run --config /etc/siplane/siplane.toml) 2> /log &
+    RUNS=$!
 }
 python3 - <<'PYTHON'
 import fcntl, socket, struct
@@ -89,7 +93,7 @@ echo "stranger: $(as stranger siplane ctl ping 2>&1 | grep -o 'Permission denied
 echo "drain: $(as member siplane ctl drain bridges sip:192.0.2.11:5060)"
 # What ExecReload= runs.
 as siplane $(unit ExecReload) > /reloaded && echo "reload: $(head -n 1 /reloaded)"
-end() { kill -TERM $! && wait $!; }
+end() { kill -TERM "$RUNS" && wait "$RUNS" && RUNS=; }
 end
 echo "ended: $?"
 start
