@@ -140,7 +140,6 @@ pub fn find_call_id(bytes: &[u8]) -> Option<&[u8]> {
         }
         at += BLOCK;
     }
-    None
 }
 
 #[cold]
@@ -192,6 +191,15 @@ mod tests {
     }
 
     #[test]
+    fn the_call_id_is_found_behind_empty_lines() {
+        // RFC 3261 §7.5: the shard that gets it must find the owner that the next message of the call finds.
+        for empty in ["\r\n", "\r\n\r\n", "\n\n\r\n"] {
+            let text = format!("{empty}X y SIP/2.0\r\nCall-ID: a@b\r\n\r\n");
+            assert_eq!(find_call_id(text.as_bytes()), Some(&b"a@b"[..]), "{empty:?}");
+        }
+    }
+
+    #[test]
     fn the_call_id_is_found_in_every_spelling() {
         // RFC 3261 §7.3.1, §7.3.3
         for name in ["Call-ID", "CALL-id", "call-id ", "i", "I", "i \t", "Call-ID                  "] {
@@ -214,5 +222,6 @@ mod tests {
         }
         assert_eq!(find_call_id(b"X y SIP/2.0\r\nCall-ID:\x0ca@b\r\n\r\n"), Some(&b"\x0ca@b"[..]));
         assert_eq!(find_call_id(b"X"), None);
+        assert_eq!(find_call_id(b"\r\n\r\n"), None);
     }
 }
