@@ -8,7 +8,7 @@ pub(super) fn parse(text: &str) -> Vec<usize> {
     let range = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        Some(first..=last.min(CORES_MAX))
+        Some(first..=last.min(CORES_MAX - 1))
     };
     let mut cores: Vec<_> = text.split(',').filter_map(range).flatten().collect();
     cores.sort_unstable();
@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(parse("0-3,8"), [0, 1, 2, 3, 8]);
         assert_eq!(parse("managed_irq,domain,2-3"), [2, 3]);
         assert_eq!(parse(""), [0; 0]);
-        assert_eq!(parse("0-99999999999").len(), CORES_MAX + 1);
+        assert_eq!(parse("0-99999999999").len(), CORES_MAX);
         assert_eq!(parse_mask("b"), [0, 1, 3]);
         assert_eq!(parse_mask("1,00000002"), [1, 32]);
         assert_eq!(parse_mask("00000000,00000000"), [0; 0]);
