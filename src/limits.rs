@@ -19,6 +19,12 @@ pub const LISTEN_MAX: usize = 16;
 /// Shards of one process; a config error beyond it.
 pub const SHARDS_MAX: usize = 256;
 
+/// Slots that a table of one shard may have, beyond what one core could ever carry; a config error beyond it.
+pub const SLOTS_MAX: usize = 1 << 24;
+
+/// Cores are numbered below this, as in Linux (`NR_CPUS`); a config error beyond it.
+pub const CORES_MAX: usize = 8_192;
+
 /// Sets in one table; a config error beyond it.
 pub const SETS_MAX: usize = 4_096;
 
@@ -96,6 +102,21 @@ pub const RUN_SEGMENT_BYTES_MAX: usize = 1_452;
 /// Datagrams that one shard's ring holds at once; beyond it they wait in their sockets, counted as `ring_full`.
 pub const RING_BUFFERS: usize = 256;
 
+/// Submissions to one shard's ring that wait for the next call; a fuller outbox takes several calls.
+pub const RING_SUBMISSIONS: u32 = 512;
+
+/// Completions that the kernel keeps for one shard's ring; beyond it they wait in the kernel, and none is lost.
+pub const RING_COMPLETIONS: u32 = 4_096;
+
+/// ICMP errors that one shard reads before it tells them; beyond it they wait in the kernel.
+pub const ICMP_ERRORS: usize = BATCH_DATAGRAMS;
+
+/// How long a busy shard lets datagrams gather, by default.
+pub const GATHER_DEFAULT: Duration = Duration::from_micros(100);
+
+/// From how many datagrams a millisecond on a shard is busy, by default.
+pub const GATHER_ABOVE_PER_MS_DEFAULT: u32 = 60;
+
 /// How full the receive buffer of a socket may get, as a share of it, before new calls are left out, counted as `shed`,
 /// `refused_overload` and `shed_unanswered`, and how empty it is when they are taken again.
 pub const SHED_ABOVE: f32 = 0.5;
@@ -146,6 +167,7 @@ pub const EVENTS_MAX: usize = 4_096;
 
 const _: () = assert!(HEAD_BYTES_MAX < DATAGRAM_BYTES_MAX);
 const _: () = assert!(BATCH_DATAGRAMS.is_power_of_two());
+const _: () = assert!(RING_BUFFERS.is_power_of_two() && RING_BUFFERS <= RING_COMPLETIONS as usize / 2);
 const _: () = assert!(TARGETS_MAX <= 32);
 const _: () = assert!(BRANCHES_MAX <= FORKS_MAX && BRANCHES_MAX <= TARGETS_MAX && BRANCHES_MAX <= BREADTH_MAX as usize);
 

@@ -1,6 +1,7 @@
 //! `[io]`: how shards reach the kernel, and how they wait for it.
 
 use super::reader::Section;
+use crate::limits;
 use core::time::Duration;
 
 /// Which engine shards run.
@@ -50,8 +51,8 @@ impl Default for IoSettings {
     fn default() -> Self {
         Self {
             engine: EngineWish::default(),
-            gather: Duration::from_micros(100),
-            gather_above_per_ms: 60,
+            gather: limits::GATHER_DEFAULT,
+            gather_above_per_ms: limits::GATHER_ABOVE_PER_MS_DEFAULT,
             busy_poll: false,
             join_sends: true,
             steering: SteeringWish::default(),

@@ -13,11 +13,11 @@ use crate::sip::Status;
 use core::time::Duration;
 use std::net::IpAddr;
 
-/// Slots that a table of one shard may have: beyond what one core could ever carry.
-const SLOTS_MAX: i64 = 1 << 24;
+/// See [`limits::SLOTS_MAX`].
+const SLOTS_MAX: i64 = limits::SLOTS_MAX as i64;
 
-/// Cores are numbered below this.
-const CORES_MAX: i64 = 4_096;
+/// The last core's number.
+const CORE_MAX: i64 = limits::CORES_MAX as i64 - 1;
 
 /// RFC 3261 §16.6.11: Timer C is more than this.
 const TIMER_C_ABOVE: Duration = Duration::from_secs(180);
@@ -275,7 +275,7 @@ fn shards_plan(item: &Item<'_>) -> Option<ShardsPlan> {
     }
     let allowed = format!("\"auto\", 1 to {most}, or a list of cores like [0, 1, 2]");
     let items = item.list(&allowed);
-    let cores: Vec<usize> = items.iter().filter_map(|core| core.number(0..=CORES_MAX - 1, "")).collect();
+    let cores: Vec<usize> = items.iter().filter_map(|core| core.number(0..=CORE_MAX, "")).collect();
     let distinct = (1..cores.len()).all(|index| !cores[..index].contains(&cores[index]));
     if cores.is_empty() || cores.len() > limits::SHARDS_MAX || !distinct {
         if items.len() == cores.len() && item.as_text().is_none() {
@@ -338,7 +338,7 @@ fn prober_core(item: &Item<'_>) -> Option<usize> {
     if item.as_text() == Some("auto") {
         return None;
     }
-    item.number(0..=CORES_MAX - 1, ", or \"auto\"")
+    item.number(0..=CORE_MAX, ", or \"auto\"")
 }
 
 pub(super) fn prober_from(item: &Item<'_>) -> Option<String> {

@@ -6,7 +6,7 @@
 use super::counters::IoStats;
 use super::name::{Name, empty_header};
 use super::runs::Runs;
-use crate::limits::BATCH_DATAGRAMS;
+use crate::limits::ICMP_ERRORS;
 use crate::proxy::{Outbox, SocketId};
 use core::mem::size_of;
 use std::net::SocketAddr;
@@ -14,8 +14,6 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Bytes of the returned datagram that are kept: what fits into the largest ICMPv6 error (RFC 4443 §2.4: 1,280 bytes).
 const PREFIX_BYTES: usize = 1280;
-/// Errors that wait to be told; further ones wait in the kernel.
-const ERRORS_MAX: usize = BATCH_DATAGRAMS;
 /// Room for control messages: sock_extended_err with an address takes 64 bytes.
 const CONTROL_WORDS: usize = 32;
 
@@ -56,15 +54,15 @@ pub(super) struct Errors {
 
 impl Errors {
     pub(super) fn new() -> Self {
-        let bytes = vec![0; ERRORS_MAX * PREFIX_BYTES];
-        Self { entries: Vec::with_capacity(ERRORS_MAX), bytes, control: [0; CONTROL_WORDS], spread: 0 }
+        let bytes = vec![0; ICMP_ERRORS * PREFIX_BYTES];
+        Self { entries: Vec::with_capacity(ICMP_ERRORS), bytes, control: [0; CONTROL_WORDS], spread: 0 }
     }
 
     /// Reads the error queue of `socket`, as far as there is room.
     pub(super) fn drain(&mut self, id: SocketId, socket: BorrowedFd<'_>, counts: &mut IoStats) {
         // Ignored errors take no room: the bound holds for them too.
-        for _ in 0..ERRORS_MAX {
-            if self.entries.len() == ERRORS_MAX {
+        for _ in 0..ICMP_ERRORS {
+            if self.entries.len() == ICMP_ERRORS {
                 return;
             }
             match self.next(id, socket) {

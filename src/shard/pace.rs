@@ -1,6 +1,7 @@
 //! How long a shard waits: at once when little comes in, in small gatherings when much does, never when it owns its core.
 
 use super::engine::Patience;
+use crate::limits;
 use crate::time::Instant;
 use core::time::Duration;
 
@@ -20,7 +21,8 @@ pub struct Waiting {
 
 impl Default for Waiting {
     fn default() -> Self {
-        Self { gather: Duration::from_micros(100), gather_above_per_ms: 60, busy_poll: false }
+        let gather_above_per_ms = limits::GATHER_ABOVE_PER_MS_DEFAULT;
+        Self { gather: limits::GATHER_DEFAULT, gather_above_per_ms, busy_poll: false }
     }
 }
 

@@ -140,6 +140,7 @@ pub fn find_call_id(bytes: &[u8]) -> Option<&[u8]> {
         }
         at += BLOCK;
     }
+    None
 }
 
 #[cold]

@@ -138,7 +138,7 @@ fn the_keys_of_the_process_are_checked() {
         ),
         ("shards = [1, 1]", "f:2: shards: found [1, 1], allowed: 1 to 256 cores, each once"),
         ("shards = []", "f:2: shards: found [], allowed: 1 to 256 cores, each once"),
-        ("shards = [-1]", "f:2: shards[0]: found -1, allowed: 0 to 4095"),
+        ("shards = [-1]", "f:2: shards[0]: found -1, allowed: 0 to 8191"),
         ("default_set = 2", "f:2: default_set: found 2, allowed: a set that exists: 1"),
         ("timers = 5", "f:2: timers: found 5, allowed: a table, [timers]"),
         ("rule = 5", "f:2: rule: found 5, allowed: tables, [[rule]]"),
@@ -152,7 +152,7 @@ fn the_keys_of_the_process_are_checked() {
         ),
         ("[timers]\nt2_ms = 400", "f:3: timers.t2_ms: found 400, allowed: at least t1_ms (500)"),
         ("[dialog]\nearly_timeout_s = 0", "f:3: dialog.early_timeout_s: found 0, allowed: 1 to 86400"),
-        ("[prober]\ncore = \"last\"", "f:3: prober.core: found \"last\", allowed: 0 to 4095, or \"auto\""),
+        ("[prober]\ncore = \"last\"", "f:3: prober.core: found \"last\", allowed: 0 to 8191, or \"auto\""),
         (
             "[prober]\ninterval_ms = 99",
             "f:3: prober.interval_ms: found 99, allowed: 100 to 3600000, or 0 for no probes",

@@ -21,7 +21,7 @@ use super::name::{Name, empty_header};
 use super::passages::{Passages, is_lost, send_now};
 use super::runs::Runs;
 use super::socket::ShardSockets;
-use crate::limits::RING_BUFFERS;
+use crate::limits::{RING_COMPLETIONS, RING_SUBMISSIONS};
 use crate::proxy::{Datagram, Outbox, SocketId, Transmit};
 use buffers::{Buffers, GROUP};
 use core::mem::swap;
@@ -33,10 +33,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
-/// Submissions that wait for the next call; a fuller outbox takes several calls.
-const SUBMISSIONS: u32 = 512;
-/// Completions that the kernel keeps for us.
-const COMPLETIONS: u32 = 4096;
 /// How many datagrams end a gathering early.
 const GATHERED: usize = 64;
 
@@ -116,7 +112,7 @@ impl Ring {
             header,
             buffers,
             is_bell_idle: true,
-            arrived: VecDeque::with_capacity(COMPLETIONS as usize),
+            arrived: VecDeque::with_capacity(RING_COMPLETIONS as usize),
             sent: Outbox::new(),
             runs: Runs::new(joins),
             passages: Passages::default(),
@@ -247,8 +243,8 @@ fn open(sockets: &ShardSockets) -> io::Result<(IoUring, Buffers)> {
         .setup_single_issuer()
         .setup_defer_taskrun()
         .setup_submit_all()
-        .setup_cqsize(COMPLETIONS)
-        .build(SUBMISSIONS)?;
+        .setup_cqsize(RING_COMPLETIONS)
+        .build(RING_SUBMISSIONS)?;
     let descriptors: Vec<_> = sockets.iter().map(|socket| socket.as_raw_fd()).collect();
     ring.submitter().register_files(&descriptors)?;
     let buffers = Buffers::register(&ring.submitter())?;
@@ -382,5 +378,3 @@ fn send_one(message: Transmit<'_>, (name, name_bytes): &(Name, u32)) -> squeue::
 fn send_run(socket: SocketId, header: &libc::msghdr) -> squeue::Entry {
     opcode::SendMsg::new(Fixed(socket.0.into()), header).flags(libc::MSG_DONTWAIT as u32).build()
 }
-
-const _: () = assert!(RING_BUFFERS.is_power_of_two() && RING_BUFFERS <= COMPLETIONS as usize / 2);
