@@ -3,6 +3,7 @@
 use super::more_b::*;
 use super::world::*;
 use siplane::dispatcher::{Algorithm, Overload, OverloadAlgorithm, SetId, SetSpec};
+use siplane::proxy::Settings;
 use std::time::Duration;
 
 const OFFER: &str = ";oc;oc-algo=\"loss,rate\"";
@@ -196,6 +197,19 @@ fn a_call_that_every_destination_sheds_is_503_without_retry_after() {
     assert_eq!(takers(&mut world, 0, 3), [0, 0, 0]);
     world.wait_ms(500);
     assert_eq!(takers(&mut world, 3, 1), [1]);
+    ends_clean(world);
+}
+
+#[test]
+fn a_call_whose_only_target_that_can_be_reached_sheds_it_found_no_room() {
+    // The first has no socket of its family; the second sheds when its turn comes.
+    let targets = set(Algorithm::Priority, &["[2001:db8::9]:5060", FIRST]);
+    let settings = Settings { listen: vec![listen("192.0.2.1:5060")], ..settings() };
+    let mut world = World::with(settings, vec![SetSpec { overload_control: true, ..targets }], vec![]);
+    reported(&mut world, ";oc=100;oc-algo=\"loss\";oc-validity=60000;oc-seq=1.0");
+    assert_eq!(world.proxy.stats().no_room, 0);
+    assert!(placed(&mut world, 1, &numbered(1)).is_none());
+    assert_eq!(world.proxy.stats().no_room, 1);
     ends_clean(world);
 }
 
