@@ -67,6 +67,10 @@ pub const KEEPALIVES_UNANSWERED_MAX: usize = 65_536;
 /// Bytes of stored messages of one shard, by default; beyond it: 503 to new requests. An answered call keeps some 600 for 64*T1.
 pub const STORED_BYTES_DEFAULT: usize = 1 << 31;
 
+/// Of the bytes of stored messages one part in so many: with more than that in use nothing is kept of the ends of a call that is answered,
+/// counted as `keepalives_skipped`; what is left is for the transactions of calls.
+pub const ENDS_STORED_PART: usize = 2;
+
 /// Bytes of stored messages that memory is made ready for with each transaction of `transactions_ready`: an ended call keeps one
 /// answer of some 500 bytes, a ringing one two requests.
 pub const STORED_BYTES_PER_TRANSACTION: usize = 512;

@@ -42,7 +42,15 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn a_whole_call_allocates_nothing_once_the_tables_have_their_size() {
-    let mut calls = Calls::new();
+    allocates_nothing(Calls::new());
+}
+
+#[test]
+fn what_is_remembered_of_a_calls_ends_takes_no_allocation_either() {
+    allocates_nothing(Calls::detailed(true));
+}
+
+fn allocates_nothing(mut calls: Calls) {
     let mut counted = 0;
     for number in 0..3_000 {
         for step in Step::CALL {

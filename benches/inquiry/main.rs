@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const CALLS: u32 = 100_000;
 
 fn open(steps: &[Step], details: bool) -> Calls {
-    let mut calls = if details { Calls::with_details() } else { Calls::new() };
+    let mut calls = Calls::detailed(details);
     for _ in 0..CALLS {
         for step in steps {
             calls.prepare(*step);

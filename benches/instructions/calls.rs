@@ -74,18 +74,17 @@ impl Calls {
         Self::of(3, ShardId { index: 0, count: 1 })
     }
 
+    /// The same, and whether the ends of answered calls are remembered (`[dialog] details`).
+    pub fn detailed(dialog_details: bool) -> Self {
+        Self::with(Settings { dialog_details, ..Settings::default() }, 3, ShardId { index: 0, count: 1 })
+    }
+
     /// A shard whose set has this many destinations.
     pub fn of(destinations: u32, shard: ShardId) -> Self {
-        Self::with(destinations, shard, Settings::default())
+        Self::with(Settings::default(), destinations, shard)
     }
 
-    /// Whose answered calls are remembered with their texts.
-    pub fn with_details() -> Self {
-        let settings = Settings { dialog_details: true, stored_bytes_max: 1 << 30, ..Settings::default() };
-        Self::with(3, ShardId { index: 0, count: 1 }, settings)
-    }
-
-    fn with(destinations: u32, shard: ShardId, settings: Settings) -> Self {
+    fn with(settings: Settings, destinations: u32, shard: ShardId) -> Self {
         let address: SocketAddr = "192.0.2.1:5060".parse().unwrap();
         let settings = Settings {
             listen: vec![Listen {

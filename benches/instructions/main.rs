@@ -38,6 +38,9 @@ static ALLOCATOR: Counting = Counting;
 const WARM_UP: u32 = 2_000;
 const COUNTED: u32 = 500;
 
+/// Ends the name of what is counted while the ends of answered calls are remembered.
+const DETAILED: &str = " with details";
+
 /// The one function that callgrind looks into.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -54,7 +57,8 @@ fn main() {
 
 /// Runs whole calls; the steps called `name` go through [`measured`].
 fn count(name: &str) {
-    let mut calls = Calls::new();
+    let plain = name.strip_suffix(DETAILED);
+    let (mut calls, name) = (Calls::detailed(plain.is_some()), plain.unwrap_or(name));
     let mut allocations = 0;
     for number in 0..WARM_UP + COUNTED {
         for step in Step::CALL {
@@ -73,12 +77,19 @@ fn count(name: &str) {
 }
 
 fn report() {
-    println!("{:<34} {:>12} {:>12} {:>12}", "message", "instructions", "target", "allocations");
+    println!("{:<34} {:>12} {:>12} {:>12} {:>14}", "message", "instructions", "target", "allocations", "with details");
+    let mut whole = [0; 2];
     for step in Step::CALL {
         let (instructions, allocations) = per_message(step.name());
+        let (detailed, more) = per_message(&format!("{}{DETAILED}", step.name()));
+        assert!(more <= allocations, "{} allocates for the details", step.name());
         let target = step.target().map_or_else(|| String::from("-"), |target| target.to_string());
-        println!("{:<34} {instructions:>12} {target:>12} {allocations:>12}", step.name());
+        println!("{:<34} {instructions:>12} {target:>12} {allocations:>12} {detailed:>14}", step.name());
+        if step != Step::Scan {
+            whole = [whole[0] + instructions, whole[1] + detailed];
+        }
     }
+    println!("{:<34} {:>12} {:>12} {:>12} {:>14}", "a whole call", whole[0], "-", "-", whole[1]);
 }
 
 /// Instructions and allocations per message.

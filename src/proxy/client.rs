@@ -273,6 +273,7 @@ impl Proxy {
     }
 }
 
+#[inline]
 fn client_timers(client: &mut Client, actions: Actions, now: crate::time::Instant, timers: &super::Timers) {
     let deadlines = &mut client.deadlines;
     if actions.has(Actions::DOUBLE) {

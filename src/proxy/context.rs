@@ -75,7 +75,9 @@ impl Proxy {
         }
         if let Some(dialog) = refreshes {
             let session_s = session_interval_s(answer.message);
-            self.refresh_ends(dialog, id, answer.message);
+            if self.keeps_ends() {
+                self.refresh_ends(dialog, id, answer.message);
+            }
             self.dialogs.set_session(turn.now, dialog, session_s, &self.settings.dialog, &mut self.wheel);
         }
         self.respond(turn, server, status, &Content::Relayed(answer.message, &answer.via));
@@ -99,7 +101,9 @@ impl Proxy {
         let confirmed = self.dialogs.confirm(turn.now, dialog, success, &self.settings.dialog);
         self.stats.forks_beyond_limit += u64::from(confirmed.beyond_limit);
         self.stats.dialogs_confirmed += u64::from(confirmed.is_call);
-        self.keep_ends(turn, dialog, tag, id, message);
+        if self.keeps_ends() {
+            self.keep_ends(turn, dialog, tag, id, message);
+        }
         self.dialogs.file(dialog, &mut self.wheel);
         confirmed.spare
     }

@@ -174,6 +174,7 @@ impl Dialogs {
     }
 
     /// Files its next deadline.
+    #[inline]
     pub(crate) fn file(&mut self, id: Id, wheel: &mut Wheel<Owner>) {
         if let Some(dialog) = self.slots.get_mut(id) {
             dialog.deadlines.file(wheel, Owner::Dialog(id.index));
@@ -182,6 +183,7 @@ impl Dialogs {
 
     /// A 2xx came, at `now`; its deadlines are to be filed.
     #[must_use]
+    #[inline]
     pub(crate) fn confirm(&mut self, now: Instant, id: Id, success: Success, lifetimes: &DialogLifetimes) -> Confirmed {
         let Success { tag, branch, token, session_s } = success;
         let mut confirmed = Confirmed { spare: None, beyond_limit: false, is_call: false };

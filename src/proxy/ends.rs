@@ -2,14 +2,16 @@
 //! sets, CSeq numbers.
 //!
 //! Kept only while keepalives or `dialog_details` are on: a record for each leg, its text in one buffer of the shard's pool, and a few
-//! words for each dialog slot, beside the dialogs, which stay as small as they are. All of it is learnt from the INVITE as it was
-//! sent and from its 2xx; a re-INVITE or UPDATE changes targets (§12.2.1.2), and requests that pass raise CSeq numbers.
+//! words for each dialog slot, beside the dialogs, which stay as small as they are. All of it is copied from the INVITE as it was
+//! received and from its 2xx; a re-INVITE or UPDATE changes targets (§12.2.1.2), and requests that pass raise CSeq numbers. What it
+//! means is read when somebody asks: most calls end before anybody does.
 
 use super::buffers::{Buffer, Buffers};
+use super::memory::{Prepare, grow};
 use super::settings::SocketId;
 use super::slab::{Id, Slab};
 use super::view::PartyView;
-use crate::sip::{Message, Method, NameAddr, Scheme, Span, Uri, fields, header_is, push_number};
+use crate::sip::{Message, Method, NameAddr, Scheme, Span, Uri, Way, push_number, route_values};
 use crate::time::Instant;
 use smallvec::SmallVec;
 use std::net::SocketAddr;
@@ -35,13 +37,13 @@ impl End {
     }
 }
 
-/// A part of the text of [`Ends`].
+/// A part of the text of [`Ends`]: after the Call-ID what is of the caller, which all legs share.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Part {
     CallId,
     /// Its From or To value, tag included.
     Name(End),
-    /// Its Contact URI; empty when it has said none that can be asked.
+    /// Its Contact URI; empty when it has said none.
     Target(End),
     /// Route values on the way to it, with commas between.
     Routes(End),
@@ -53,11 +55,26 @@ impl Part {
     const fn place(self) -> usize {
         match self {
             Self::CallId => 0,
-            Self::Name(end) => 1 + end as usize,
-            Self::Target(end) => 3 + end as usize,
-            Self::Routes(end) => 5 + end as usize,
+            Self::Name(end) => 1 + 3 * end as usize,
+            Self::Target(end) => 2 + 3 * end as usize,
+            Self::Routes(end) => 3 + 3 * end as usize,
         }
     }
+}
+
+/// Where each part of a text ends: it is no longer than a [`Buffer`] may be.
+type PartEnds = [u16; Part::COUNT];
+
+const fn span([start, end]: [u16; 2]) -> Span {
+    Span { start: start as u32, end: end as u32 }
+}
+
+/// Where the caller of a new leg is learnt from.
+pub(crate) enum CallerOf<'a> {
+    /// The INVITE as it was received.
+    Invite(&'a [u8]),
+    /// That is gone: another leg of the dialog.
+    Leg(Id),
 }
 
 /// What is known of one end beside its text.
@@ -86,8 +103,7 @@ pub(crate) struct Ends {
     known: [Known; 2],
     /// Taken out only while it is replaced.
     text: Option<Buffer>,
-    /// Where each part of the text ends.
-    parts: [u32; Part::COUNT],
+    parts: PartEnds,
     next: Option<Id>,
 }
 
@@ -102,8 +118,7 @@ impl Ends {
 
     fn span(&self, part: Part) -> Span {
         let at = part.place();
-        let start = if at == 0 { 0 } else { self.parts[at - 1] };
-        Span { start, end: self.parts[at] }
+        span([if at == 0 { 0 } else { self.parts[at - 1] }, self.parts[at]])
     }
 
     fn part(&self, part: Part) -> &[u8] {
@@ -125,13 +140,19 @@ impl Ends {
         }
     }
 
-    /// Where a request to `end` goes first (RFC 3261 §12.2.1.1, §8.1.2); `None` when that is no address.
+    /// Where a request to `end` goes first (RFC 3261 §12.2.1.1, §8.1.2); `None` when that is no address, or its Contact none that a
+    /// request of ours can have.
     pub(crate) fn next_hop(&self, end: End) -> Option<SocketAddr> {
         let (target, routes) = (self.part(Part::Target(end)), self.part(Part::Routes(end)));
-        if target.is_empty() {
+        let uri = Uri::parse(target, Span::new(0, target.len()))?;
+        // RFC 3261 §19.1.1: no headers in a Request-URI. Only UDP is there yet, and so no sips.
+        if uri.scheme != Scheme::Sip || uri.headers.is_set() || !target.iter().all(u8::is_ascii_graphic) {
             return None;
         }
-        let next = if routes.is_empty() { target } else { first_route(routes)?.of(routes) };
+        if routes.is_empty() {
+            return uri.address(target);
+        }
+        let next = first_route(routes)?.of(routes);
         Uri::parse(next, Span::new(0, next.len()))?.address(next)
     }
 
@@ -169,7 +190,7 @@ impl Ends {
 
     /// RFC 3261 §12.2.1.2: `end` is now reached at the Contact of `message`, if it has one. `false` when there is no room for it.
     fn set_target(&mut self, end: End, message: &Message<'_>, scratch: &mut Vec<u8>, buffers: &mut Buffers) -> bool {
-        let target = contact(message);
+        let target = Way::back(message.bytes).contact;
         if target.is_empty() || target == self.part(Part::Target(end)) {
             return true;
         }
@@ -179,7 +200,7 @@ impl Ends {
         let replaced = buffers.replace(old, scratch);
         if replaced.is_ok() {
             let place = Part::Target(end).place();
-            self.parts[place..].iter_mut().for_each(|end| *end = *end + target.len() as u32 - part.len() as u32);
+            self.parts[place..].iter_mut().for_each(|end| *end = *end - part.len() as u16 + target.len() as u16);
         }
         let fits = replaced.is_ok();
         self.text = Some(replaced.unwrap_or_else(|old| old));
@@ -189,7 +210,7 @@ impl Ends {
 
 /// What is kept for each dialog slot.
 #[derive(Clone, Copy, Debug)]
-struct Head {
+struct First {
     first: Option<Id>,
     /// Which of the dialogs that were in the slot.
     generation: u32,
@@ -200,21 +221,24 @@ struct Head {
     early: (u32, [u32; 2]),
 }
 
-const NO_HEAD: Head =
-    Head { first: None, generation: 0, began_at: Instant::from_nanos(0), caller: 0, early: (0, [0; 2]) };
+const NO_HEAD: First =
+    First { first: None, generation: 0, began_at: Instant::from_nanos(0), caller: 0, early: (0, [0; 2]) };
 
 /// The ends of all legs of one shard. Empty, and without memory, while neither keepalives nor details are kept.
 #[derive(Debug)]
 pub(crate) struct EndsTable {
     slots: Slab<Ends>,
-    heads: Vec<Head>,
+    heads: Vec<First>,
+    max: usize,
+    prepare: Prepare,
     /// Keepalives that wait for their answers.
     pub(crate) unanswered: usize,
 }
 
 impl EndsTable {
-    pub(crate) fn new(max: usize, first_generation: u32) -> Self {
-        Self { slots: Slab::with_capacity_max(max, first_generation), heads: Vec::new(), unanswered: 0 }
+    pub(crate) fn new(max: usize, first_generation: u32, prepare: Prepare) -> Self {
+        let slots = Slab::with_capacity_max(max, first_generation).prepared_by(prepare);
+        Self { slots, heads: Vec::new(), max, prepare, unanswered: 0 }
     }
 
     pub(crate) fn get(&self, id: Id) -> Option<&Ends> {
@@ -229,10 +253,13 @@ impl EndsTable {
     pub(crate) fn open(&mut self, now: Instant, dialog: Id, caller: u32) {
         let at = dialog.index as usize;
         if self.heads.len() <= at {
+            if self.heads.capacity() <= at {
+                grow(&mut self.heads, self.max, self.prepare);
+            }
             self.heads.resize(at + 1, NO_HEAD);
         }
         debug_assert!(self.heads[at].first.is_none(), "ends of a dialog that is gone");
-        self.heads[at] = Head { generation: dialog.generation, began_at: now, caller, ..NO_HEAD };
+        self.heads[at] = First { generation: dialog.generation, began_at: now, caller, ..NO_HEAD };
     }
 
     /// When `dialog` began; none when nothing is kept of it.
@@ -243,36 +270,47 @@ impl EndsTable {
 
     /// The legs of `dialog` whose ends are known.
     pub(crate) fn of(&self, dialog: Id) -> SmallVec<[Id; 8]> {
-        let first = self.heads.get(dialog.index as usize).and_then(|head| head.first);
-        let next = |id: &Id| self.slots.get(*id).and_then(|ends| ends.next);
-        let ids = core::iter::successors(first, next);
-        ids.filter(|id| self.slots.get(*id).is_some_and(|ends| ends.dialog == dialog)).collect()
+        self.legs(dialog).map(|(id, _)| id).collect()
+    }
+
+    fn legs(&self, dialog: Id) -> impl Iterator<Item = (Id, &Ends)> {
+        let mut next = self.heads.get(dialog.index as usize).and_then(|head| head.first);
+        let legs = core::iter::from_fn(move || {
+            let id = next?;
+            let ends = self.slots.get(id)?;
+            next = ends.next;
+            Some((id, ends))
+        });
+        legs.filter(move |(_, ends)| ends.dialog == dialog)
     }
 
     pub(crate) fn find(&self, dialog: Id, tag: u32) -> Option<Id> {
-        self.of(dialog).into_iter().find(|id| self.slots.get(*id).is_some_and(|ends| ends.tag == tag))
+        self.legs(dialog).find(|(_, ends)| ends.tag == tag).map(|(id, _)| id)
     }
 
-    /// Adds the leg, with the time of its 2xx, that `answer` confirms, with its INVITE as it was sent; `false` when there is no room for
-    /// it. `sockets` face caller and destination.
+    /// Adds the leg, with the time of its 2xx, that `answer` confirms; `false` when there is no room for it. `sockets` face caller
+    /// and destination.
     pub(crate) fn insert(
         &mut self,
         leg: (Instant, Id, u32),
         sockets: [SocketId; 2],
-        (invite, answer): (&Message<'_>, &Message<'_>),
+        (caller, answer): (CallerOf<'_>, &Message<'_>),
         scratch: &mut Vec<u8>,
         buffers: &mut Buffers,
     ) -> bool {
         let (answered_at, dialog, tag) = leg;
-        let Some(head) = self.heads.get_mut(dialog.index as usize) else { return true };
-        let early = if head.early.0 == tag { head.early.1 } else { [0; 2] };
-        let seen = [early[0], early[1].max(invite.head.cseq_number)];
-        let known =
-            |end: End| Known { cseq: seen[end as usize], socket: sockets[end as usize], failures: 0, asked: false };
-        let parts = write_parts(invite, answer, scratch);
         if self.slots.is_full() {
             return false;
         }
+        // RFC 3261 §16.6 item 4: where the sockets differ, our Record-Route has two values.
+        let own = if sockets[0] == sockets[1] { 1 } else { 2 };
+        let Some(parts) = self.write_text(caller, answer, own, scratch) else { return false };
+        let Some(head) = self.heads.get_mut(dialog.index as usize) else { return true };
+        let early = if head.early.0 == tag { head.early.1 } else { [0; 2] };
+        // RFC 3261 §8.2.6.2: what the 2xx copied from the INVITE: CSeq, Call-ID and From.
+        let seen = [early[0], early[1].max(answer.head.cseq_number)];
+        let known =
+            |end: End| Known { cseq: seen[end as usize], socket: sockets[end as usize], failures: 0, asked: false };
         let Some(text) = buffers.store(scratch) else { return false };
         let ends = Ends {
             dialog,
@@ -286,6 +324,43 @@ impl EndsTable {
         };
         head.first = self.slots.insert(ends);
         true
+    }
+
+    /// Writes the text of a leg; where its parts end. `None` when it cannot be known or is too long to be kept. `own`: how many values
+    /// our Record-Route had.
+    fn write_text(
+        &self,
+        caller: CallerOf<'_>,
+        answer: &Message<'_>,
+        own: usize,
+        text: &mut Vec<u8>,
+    ) -> Option<PartEnds> {
+        const SHARED: usize = Part::Routes(End::Caller).place() + 1;
+        text.clear();
+        let mut parts = [0; Part::COUNT];
+        let below = match caller {
+            CallerOf::Invite(invite) => {
+                let way = Way::back(invite);
+                let plain = [answer.call_id(), answer.text(answer.head.from.value), way.contact];
+                // RFC 3261 §12.1.1: the caller is reached by what the INVITE brought, in its order.
+                put_parts(text, &mut parts[..SHARED], plain, way.record_routes.iter().copied());
+                way.record_routes.len()
+            }
+            CallerOf::Leg(leg) => {
+                let leg = self.slots.get(leg)?;
+                let shared = leg.text.as_deref()?.get(..leg.parts[SHARED - 1].into())?;
+                text.extend_from_slice(shared);
+                parts[..SHARED].copy_from_slice(&leg.parts[..SHARED]);
+                let routes = leg.part(Part::Routes(End::Caller));
+                route_values(routes, Span::new(0, routes.len())).count()
+            }
+        };
+        let Way { contact, record_routes: routes, .. } = Way::back(answer.bytes);
+        let plain = [answer.text(answer.head.to.value), contact];
+        // RFC 3261 §12.1.2: the destination by what came on top of ours, in reverse order.
+        let above = routes.len().saturating_sub(own + below);
+        put_parts(text, &mut parts[SHARED..], plain, routes[..above].iter().rev().copied());
+        (text.len() <= u16::MAX.into()).then_some(parts)
     }
 
     /// Lets go of the legs of `dialog` that do not live.
@@ -345,53 +420,21 @@ fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
     parts.iter().for_each(|part| out.extend_from_slice(part));
 }
 
-/// Writes the text of a leg; where its parts end.
-fn write_parts(invite: &Message<'_>, answer: &Message<'_>, text: &mut Vec<u8>) -> [u32; Part::COUNT] {
-    text.clear();
-    let mut parts = [0; Part::COUNT];
-    let mut at = 0;
-    let mut end_part = |text: &Vec<u8>| {
-        parts[at] = text.len() as u32;
-        at += 1;
-    };
-    let names = [invite.text(invite.head.from.value), answer.text(answer.head.to.value)];
-    for part in [invite.call_id(), names[0], names[1], contact(invite), contact(answer)] {
+/// Appends the plain parts, and as the last one the routes with commas between; `ends` get where each ends.
+fn put_parts<'a, const N: usize>(
+    text: &mut Vec<u8>,
+    ends: &mut [u16],
+    plain: [&[u8]; N],
+    routes: impl Iterator<Item = &'a [u8]>,
+) {
+    for (part, end) in plain.into_iter().zip(&mut *ends) {
         text.extend_from_slice(part);
-        end_part(text);
+        *end = text.len() as u16;
     }
-    let (sent, got) = (record_routes(invite), record_routes(answer));
-    // RFC 3261 §12.1.1: the caller is reached by what the INVITE brought, in its order; on top of it are our own values.
-    let own = if sent.first().is_some_and(|value| has_param(value, b"r2")) { 2 } else { 1 };
-    put_list(text, sent.iter().skip(own).copied());
-    end_part(text);
-    // RFC 3261 §12.1.2: the destination by what came on top of ours, in reverse order.
-    put_list(text, got[..got.len().saturating_sub(sent.len())].iter().rev().copied());
-    end_part(text);
-    parts
-}
-
-fn put_list<'a>(text: &mut Vec<u8>, values: impl Iterator<Item = &'a [u8]>) {
-    for (at, value) in values.enumerate() {
+    for (at, value) in routes.enumerate() {
         put(text, &[if at == 0 { b"" } else { b", " }, value]);
     }
-}
-
-/// The values of all Record-Route headers, in order; those that cannot be read end the list.
-fn record_routes<'a>(message: &Message<'a>) -> SmallVec<[&'a [u8]; 8]> {
-    let mut values = SmallVec::new();
-    for field in fields(message).filter(|field| header_is(message.text(field.name), b"record-route")) {
-        let mut rest = Some(field.value);
-        while let Some(value) = rest.and_then(|rest| NameAddr::parse(message.bytes, rest)) {
-            values.push(message.text(value.value).trim_ascii());
-            rest = value.next.map(|next| Span { start: next, end: field.value.end });
-        }
-    }
-    values
-}
-
-fn has_param(value: &[u8], name: &[u8]) -> bool {
-    let uri = first_route(value).and_then(|uri| Uri::parse(value, uri));
-    uri.is_some_and(|uri| uri.has_param(value, name))
+    ends[N] = text.len() as u16;
 }
 
 fn first_value(routes: &[u8]) -> Option<NameAddr> {
@@ -405,18 +448,6 @@ fn first_route(routes: &[u8]) -> Option<Span> {
 
 fn is_loose(routes: &[u8], uri: Span) -> bool {
     Uri::parse(routes, uri).is_some_and(|uri| uri.has_param(routes, b"lr"))
-}
-
-/// The URI of the Contact of `message`, when it is one that a request of ours can have; empty otherwise.
-fn contact<'a>(message: &Message<'a>) -> &'a [u8] {
-    let field = fields(message).find(|field| header_is(message.text(field.name), b"contact"));
-    let value = field.and_then(|field| NameAddr::parse(message.bytes, field.value));
-    let Some(uri) = value.map(|value| value.uri) else { return b"" };
-    let parsed = Uri::parse(message.bytes, uri);
-    // RFC 3261 §19.1.1: no headers in a Request-URI. Only UDP is there yet, and so no sips.
-    let fits = parsed.is_some_and(|parsed| parsed.scheme == Scheme::Sip && !parsed.headers.is_set());
-    let text = message.text(uri);
-    if fits && text.iter().all(u8::is_ascii_graphic) { text } else { b"" }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::Proxy;
 use super::Turn;
 use super::context::Lost;
 use super::deadlines::{NEVER, Owner};
-use super::ends::End;
+use super::ends::{CallerOf, End};
 use super::entry::Purpose;
 use super::forward::Hop;
 use super::request::{Incoming, may_be_target};
@@ -33,27 +33,32 @@ impl Proxy {
         self.settings.dialog_details || self.keeps_alive()
     }
 
+    // Each of the following is asked for behind `keeps_ends`: the call path has none of it in it while they are off.
+
     /// A dialog begins.
+    #[inline(never)]
     pub(super) fn open_ends(&mut self, turn: &Turn<'_>, dialog: Id, incoming: &Incoming<'_>) {
-        if self.keeps_ends() {
-            let caller = self.tag_hash(incoming.message.text(incoming.from.tag));
-            self.ends.open(turn.now, dialog, caller);
-        }
+        let caller = self.tag_hash(incoming.message.text(incoming.from.tag));
+        self.ends.open(turn.now, dialog, caller);
     }
 
     /// The 2xx `answer` of `branch` made a leg of `dialog`: its ends are remembered. The dialog's deadlines are to be filed.
+    #[inline(never)]
     pub(super) fn keep_ends(&mut self, turn: &Turn<'_>, dialog: Id, tag: u32, branch: Id, answer: &Message<'_>) {
-        if !self.keeps_ends() || !self.dialogs.is_live(dialog, tag) || self.ends.find(dialog, tag).is_some() {
+        if !self.dialogs.is_live(dialog, tag) || self.ends.find(dialog, tag).is_some() {
             return;
         }
         let Self { clients, servers, ends, scratch, buffers, .. } = self;
-        let Some((client, sent)) = clients.get(branch).and_then(|client| Some((client, client.sent.as_deref()?)))
-        else {
-            return;
-        };
+        let Some(client) = clients.get(branch) else { return };
         let Some(server) = servers.get(client.server) else { return };
-        let leg = (turn.now, dialog, tag);
-        let fits = ends.insert(leg, [server.socket, client.socket], (&scan(sent), answer), scratch, buffers);
+        let caller = match &server.request {
+            Some(invite) => CallerOf::Invite(invite),
+            None => CallerOf::Leg(ends.of(dialog).first().copied().unwrap_or(Id::NOBODY)),
+        };
+        // Calls that are to come go first.
+        let has_room = buffers.in_use_bytes() <= self.settings.stored_bytes_max / limits::ENDS_STORED_PART;
+        let (leg, sockets) = ((turn.now, dialog, tag), [server.socket, client.socket]);
+        let fits = has_room && ends.insert(leg, sockets, (caller, answer), scratch, buffers);
         self.stats.keepalives_skipped += u64::from(!fits);
         if !self.keeps_alive() {
             return;
@@ -67,10 +72,8 @@ impl Proxy {
     }
 
     /// A request of the dialog passes: its CSeq number, and who hangs up.
+    #[inline(never)]
     pub(super) fn note_passing(&mut self, turn: &Turn<'_>, incoming: &Incoming<'_>, dialog: Id, tags: [u32; 2]) {
-        if !self.keeps_ends() {
-            return;
-        }
         // Until the BYE is over its dialog is one that 481 is right about; a challenged one goes on.
         let over = turn.now + self.settings.timers.transaction_timeout();
         let quiet_until = (incoming.method == Method::Bye).then_some(over);
@@ -78,10 +81,8 @@ impl Proxy {
     }
 
     /// RFC 3261 §12.2.1.2: the re-INVITE or UPDATE of `branch` got a 2xx.
+    #[inline(never)]
     pub(super) fn refresh_ends(&mut self, dialog: Id, branch: Id, answer: &Message<'_>) {
-        if !self.keeps_ends() {
-            return;
-        }
         let Some(sent) = self.clients.get(branch).and_then(|client| client.sent.as_deref()) else { return };
         let request = scan(sent);
         let (Ok(from), Ok(to)) = (request.from(), request.to()) else { return };
@@ -92,11 +93,17 @@ impl Proxy {
     }
 
     /// Lets go of the ends of legs that have ended.
+    #[inline]
     pub(super) fn settle_ends(&mut self, dialog: Id) {
         if self.keeps_ends() {
-            let Self { ends, dialogs, buffers, .. } = self;
-            ends.retain(dialog, |tag| dialogs.is_live(dialog, tag), buffers);
+            self.let_go(dialog);
         }
+    }
+
+    #[inline(never)]
+    fn let_go(&mut self, dialog: Id) {
+        let Self { ends, dialogs, buffers, .. } = self;
+        ends.retain(dialog, |tag| dialogs.is_live(dialog, tag), buffers);
     }
 
     /// The interval of `dialog` is over. RFC 3261 §13.3.1.4: before the ACK its 2xx is still repeated, and an end may not know of it yet.

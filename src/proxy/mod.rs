@@ -157,7 +157,7 @@ impl Proxy {
             servers: Slab::with_capacity_max(settings.transactions_max, first_generation).prepared_by(prepare),
             clients: Slab::with_capacity_max(clients_max, first_generation).prepared_by(prepare),
             dialogs: Dialogs::new(settings.dialogs_max, first_generation, prepare),
-            ends: EndsTable::new(settings.dialogs_max, first_generation),
+            ends: EndsTable::new(settings.dialogs_max, first_generation, prepare),
             index: Index::new(settings.transactions_max, prepare),
             wheel: Wheel::new(now, settings.transactions_max + clients_max + settings.dialogs_max).prepared_by(prepare),
             buffers: Buffers::new(settings.stored_bytes_max).prepared_by(prepare),

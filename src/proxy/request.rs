@@ -287,7 +287,9 @@ impl Proxy {
         if let Some(dialog) = self.dialogs.get_mut(dialog) {
             dialog.transaction = Some(server);
         }
-        self.open_ends(turn, dialog, incoming);
+        if self.keeps_ends() {
+            self.open_ends(turn, dialog, incoming);
+        }
         if let Some(server) = self.servers.get_mut(server) {
             server.context.dialog = Some(dialog);
         }
@@ -306,7 +308,9 @@ impl Proxy {
     fn join_dialog(&mut self, turn: &Turn<'_>, incoming: &Incoming<'_>, dialog: Id) -> Option<(Id, u32)> {
         let message = incoming.message;
         let [from, to] = [incoming.from.tag, incoming.to.tag].map(|tag| self.tag_hash(message.text(tag)));
-        self.note_passing(turn, incoming, dialog, [from, to]);
+        if self.keeps_ends() {
+            self.note_passing(turn, incoming, dialog, [from, to]);
+        }
         if incoming.method == Method::Bye {
             return self.dialogs.leg(dialog, [from, to]).map(|tag| (dialog, tag));
         }

@@ -94,13 +94,10 @@ impl Proxy {
         self.settle_client(turn, id);
     }
 
-    /// What was sent and never will be again is forgotten. Some ask for it all the same: who learns the ends of further legs from an
-    /// INVITE, and for the name of a method that only the request says.
+    /// What was sent and never will be again is forgotten, but for the name of a method that only the request says.
     fn forget_sent(&mut self, id: Id) {
-        let keeps_alive = self.keeps_alive();
         let Some(client) = self.clients.get_mut(id).filter(|client| client.machine.is_settled()) else { return };
-        let is_asked_for = if client.machine.is_invite() { keeps_alive } else { client.method == Method::Other };
-        if !is_asked_for {
+        if client.method != Method::Other {
             give(&mut self.buffers, client.sent.take());
         }
     }

@@ -62,7 +62,7 @@ pub struct EndsView<'a>(&'a Ends);
 pub struct PartyView<'a> {
     /// The value of From or To: name, URI and tag.
     pub name: &'a [u8],
-    /// The URI of its Contact; empty without one that can be used.
+    /// The URI of its Contact; empty without one.
     pub contact: &'a [u8],
     /// Route values on the way to it.
     pub route_set: &'a [u8],

@@ -42,6 +42,11 @@ const CONTENT_LENGTH: u128 = word(b"content-length");
 const ROUTE: u128 = word(b"route");
 const PROXY_REQUIRE: u128 = word(b"proxy-require");
 const TIMESTAMP: u128 = word(b"timestamp");
+const CONTACT: u128 = word(b"contact");
+const RECORD_ROUTE: u128 = word(b"record-route");
+
+/// Of each byte the bit that tells lower case letters from upper case ones.
+const LOWER: u128 = u128::from_le_bytes([0x20; 16]);
 
 /// The name of a header line, where it is.
 pub(super) struct Name {
@@ -78,11 +83,26 @@ impl Name {
         (length > 0).then_some(Self { colon: start + colon, word: u128::from_le_bytes(first), length })
     }
 
+    /// Whether it is Contact (RFC 3261 §7.3.3: or `m`).
+    pub(super) const fn is_contact(&self) -> bool {
+        matches!(self.length, 1 if self.word as u8 | 0x20 == b'm') || (self.length == 7 && self.is(CONTACT))
+    }
+
+    /// Whether it is Record-Route.
+    pub(super) const fn is_record_route(&self) -> bool {
+        self.length == 12 && self.is(RECORD_ROUTE)
+    }
+
+    /// Whether a name of its length, at most 16, is this lower-case one.
+    const fn is(&self, name: u128) -> bool {
+        (self.word | LOWER) & (u128::MAX >> (128 - 8 * self.length)) == name
+    }
+
     /// Which of the known headers it is. The bit that makes letters lower case turns no other byte into a letter or a hyphen but
     /// CR, which stands in no name.
     #[inline(always)]
     pub(super) fn known(&self) -> Option<Known> {
-        let lower = self.word | u128::from_le_bytes([0x20; 16]);
+        let lower = self.word | LOWER;
         let is = |name: u128, length: usize| lower & (u128::MAX >> (128 - 8 * length)) == name;
         match self.length {
             1 => Known::compact(lower as u8),
@@ -119,33 +139,49 @@ impl Known {
 /// The Call-ID value of a datagram, without reading the rest; `None` when no header of that name is there.
 #[must_use]
 pub fn find_call_id(bytes: &[u8]) -> Option<&[u8]> {
-    // RFC 3261 §7.5: empty lines before the first one are ignored.
-    let mut at = if let Some(b'\r' | b'\n') = bytes.first() { first_line(bytes) } else { 0 };
-    while at < bytes.len() {
-        let mut ends = line_feeds(&bytes[at..]);
-        while ends != 0 {
-            let line = at + ends.trailing_zeros() as usize + 1;
-            let name = match bytes.get(line..)? {
-                [b'c' | b'C', b'a' | b'A', ..] => &b"call-id"[..],
-                [b'i' | b'I', ..] => b"i",
-                [] | [b'\r' | b'\n', ..] => return None,
-                _ => b"",
-            };
-            if !name.is_empty()
-                && let Some(value) = value_of(&bytes[line..], name)
-            {
-                return Some(value);
-            }
-            ends &= ends - 1;
-        }
-        at += BLOCK;
-    }
-    None
+    LineStarts::new(bytes).find_map(|(line, first)| match first {
+        b'c' | b'C' if matches!(bytes.get(line + 1), Some(b'a' | b'A')) => value_of(&bytes[line..], b"call-id"),
+        b'i' | b'I' => value_of(&bytes[line..], b"i"),
+        _ => None,
+    })
 }
 
-#[cold]
-fn first_line(bytes: &[u8]) -> usize {
-    bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len())
+/// Where the lines of a head begin, behind its first one, up to the empty line; and their first bytes.
+pub(super) struct LineStarts<'a> {
+    bytes: &'a [u8],
+    /// Where the block begins that `ends` is of.
+    base: usize,
+    ends: u64,
+}
+
+impl<'a> LineStarts<'a> {
+    #[inline]
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        // RFC 3261 §7.5: CRLFs before the first line are ignored.
+        let base = match bytes {
+            [b'\r' | b'\n', ..] => bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len()),
+            _ => 0,
+        };
+        Self { bytes, base, ends: line_feeds(&bytes[base..]) }
+    }
+}
+
+impl Iterator for LineStarts<'_> {
+    type Item = (usize, u8);
+
+    #[inline]
+    fn next(&mut self) -> Option<(usize, u8)> {
+        while self.ends == 0 {
+            self.base += BLOCK;
+            self.ends = line_feeds(self.bytes.get(self.base..).filter(|rest| !rest.is_empty())?);
+        }
+        let line = self.base + self.ends.trailing_zeros() as usize + 1;
+        self.ends &= self.ends - 1;
+        match self.bytes.get(line) {
+            None | Some(b'\r' | b'\n') => None,
+            Some(first) => Some((line, *first)),
+        }
+    }
 }
 
 /// The value of the line that `rest` begins with when it is the header `name`: white space, folded line ends too, around it is cut.

@@ -26,6 +26,7 @@ mod start_line;
 mod status;
 mod uri;
 mod via;
+mod way;
 mod write;
 
 pub use defect::{Blame, Defect};
@@ -42,4 +43,5 @@ pub use splice::Splice;
 pub use status::Status;
 pub use uri::{Scheme, Uri, host_address};
 pub use via::{Rport, Stamp, Via};
+pub use way::{Way, route_values};
 pub use write::{push_number, put_ip, put_number};

@@ -81,6 +81,29 @@ fn without_details_an_answered_call_keeps_its_state_and_no_text() {
 }
 
 #[test]
+fn each_leg_of_a_forked_call_shows_both_its_ends() {
+    // RFC 3261 §13.2.2.4: the INVITE is gone when the second 2xx comes.
+    let mut world = detailed(1);
+    let sent = call(&mut world);
+    for tag in ["to1", "to2"] {
+        world.receive(FIRST, answer(&sent, "200 OK", tag, &format!("Contact: <sip:{tag}@203.0.113.9>\r\n")));
+        world.sent(CALLER, "SIP/2.0 200");
+    }
+    let dialog = world.proxy.dialogs_in(0..9).next().unwrap();
+    let ends: Vec<_> = dialog.legs().map(|leg| leg.ends().unwrap()).collect();
+    let callers: Vec<_> = ends.iter().map(|ends| (ends.call_id(), ends.caller())).collect();
+    assert_eq!((callers.len(), callers[0], callers[0].1.contact), (2, callers[1], &b"sip:a@198.51.100.1:5060"[..]));
+    let contacts: Vec<_> = ends.iter().map(|ends| ends.callee().contact).collect();
+    assert_eq!(contacts, [b"sip:to1@203.0.113.9", b"sip:to2@203.0.113.9"]);
+    for tag in ["to1", "to2"] {
+        world.receive(CALLER, in_dialog("ACK", tag, &sent, tag));
+        world.sent(FIRST, "ACK");
+        hang_up(&mut world, &sent, tag);
+    }
+    ends_clean(world);
+}
+
+#[test]
 fn what_is_kept_for_details_is_given_back_with_the_call() {
     let mut world = detailed(1);
     let invite = established(&mut world);

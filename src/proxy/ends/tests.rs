@@ -16,18 +16,25 @@ fn ok(lines: &str) -> String {
     )
 }
 
-/// A table with the leg that these two make, and its only record.
-fn table(sent: &str, got: &str, buffers: &mut Buffers) -> (EndsTable, Id) {
-    let (mut table, dialog) = (EndsTable::new(LEGS_MAX, 1), Id { index: 3, generation: 1 });
+fn empty(legs_max: usize, dialog: Id) -> EndsTable {
+    let mut table = EndsTable::new(legs_max, 1, crate::proxy::memory::as_it_comes);
     table.open(Instant::from_nanos(1), dialog, 100);
-    let (sent, got) = (scan(sent.as_bytes()), scan(got.as_bytes()));
-    assert!(table.insert(
-        (Instant::from_nanos(2), dialog, 200),
-        [SocketId(0); 2],
-        (&sent, &got),
-        &mut Vec::new(),
-        buffers
-    ));
+    table
+}
+
+/// Adds the leg with this far tag that an INVITE, as received, and its 2xx make.
+fn insert(table: &mut EndsTable, dialog: Id, tag: u32, [invite, got]: [&str; 2], buffers: &mut Buffers) -> bool {
+    let told = (CallerOf::Invite(invite.as_bytes()), &scan(got.as_bytes()));
+    // Our Record-Route in the answers has one value for each socket.
+    let sockets = [SocketId(0), SocketId(u8::from(got.contains("r2=on")))];
+    table.insert((Instant::from_nanos(2), dialog, tag), sockets, told, &mut Vec::new(), buffers)
+}
+
+/// A table with the leg that these two make, and its only record.
+fn table(invite: &str, got: &str, buffers: &mut Buffers) -> (EndsTable, Id) {
+    let dialog = Id { index: 3, generation: 1 };
+    let mut table = empty(LEGS_MAX, dialog);
+    assert!(insert(&mut table, dialog, 200, [invite, got], buffers));
     let id = table.find(dialog, 200).unwrap();
     (table, id)
 }
@@ -45,11 +52,11 @@ fn each_end_has_the_route_set_between_it_and_us() {
     let own = "Record-Route: <sip:us;lr;r2=on>\r\nRecord-Route: <sip:us2;lr;r2=on>\r\n";
     let far = "Record-Route: <sip:192.0.2.7;lr>, <sip:192.0.2.8;lr>\r\n";
     let contact = "m: \"A\" <sip:a@192.0.2.9:5070>;q=1, <sip:no>\r\n";
-    let sent = invite(&format!("{own}{far}{contact}"));
+    let received = invite(&format!("{far}{contact}"));
     let beyond = "Record-Route: <sip:192.0.2.21;lr>\r\nRecord-Route: <sip:192.0.2.20:5062;lr> ,";
     let got = ok(&format!("{beyond}{}{far}Contact: sip:b@192.0.2.22\r\n", own.replacen("Record-Route:", "", 1)));
     let mut buffers = Buffers::new(1 << 16);
-    let (table, id) = table(&sent, &got, &mut buffers);
+    let (table, id) = table(&received, &got, &mut buffers);
     let ends = table.get(id).unwrap();
     let caller = ["OPTIONS sip:a@192.0.2.9:5070 SIP/2.0", "Route: <sip:192.0.2.7;lr>, <sip:192.0.2.8;lr>"];
     assert_eq!(written(ends, End::Caller), caller);
@@ -67,9 +74,9 @@ fn a_strict_router_gets_its_own_uri_and_the_target_at_the_end_of_the_route() {
         ("Record-Route: <sip:192.0.2.7>\r\n", "Route: <sip:a@192.0.2.9>"),
         ("Record-Route: <sip:192.0.2.7>, <sip:p;lr>\r\n", "Route: <sip:p;lr>, <sip:a@192.0.2.9>"),
     ] {
-        let sent = invite(&format!("{own}{far}Contact: <sip:a@192.0.2.9>\r\n"));
+        let received = invite(&format!("{far}Contact: <sip:a@192.0.2.9>\r\n"));
         let mut buffers = Buffers::new(1 << 16);
-        let (table, id) = table(&sent, &ok(&format!("{own}{far}")), &mut buffers);
+        let (table, id) = table(&received, &ok(&format!("{own}{far}")), &mut buffers);
         let ends = table.get(id).unwrap();
         assert_eq!(written(ends, End::Caller), ["OPTIONS sip:192.0.2.7 SIP/2.0", route]);
         assert_eq!(ends.next_hop(End::Caller), Some(([192, 0, 2, 7], 5060).into()));
@@ -92,7 +99,7 @@ fn a_target_is_replaced_and_nothing_else_and_all_memory_goes_back() {
     // RFC 3261 §12.2.1.2
     let mut buffers = Buffers::new(1 << 16);
     let (mut table, id) = table(
-        &invite("Record-Route: <sip:us;lr>\r\nRecord-Route: <sip:192.0.2.7;lr>\r\nContact: <sip:a@192.0.2.9>\r\n"),
+        &invite("Record-Route: <sip:192.0.2.7;lr>\r\nContact: <sip:a@192.0.2.9>\r\n"),
         &ok("Contact: <sip:b@192.0.2.22>\r\n"),
         &mut buffers,
     );
@@ -113,31 +120,35 @@ fn a_target_is_replaced_and_nothing_else_and_all_memory_goes_back() {
 
 #[test]
 fn a_full_table_and_a_full_pool_take_no_leg() {
-    let (mut table, dialog) = (EndsTable::new(1, 1), Id { index: 0, generation: 1 });
-    table.open(Instant::from_nanos(1), dialog, 100);
-    let (sent, got) = (invite(""), ok(""));
-    let messages = (&scan(sent.as_bytes()), &scan(got.as_bytes()));
-    assert!(!table.insert(
-        (Instant::from_nanos(2), dialog, 1),
-        [SocketId(0); 2],
-        messages,
-        &mut Vec::new(),
-        &mut Buffers::new(100)
-    ));
-    let mut buffers = Buffers::new(1 << 16);
-    assert!(table.insert(
-        (Instant::from_nanos(2), dialog, 1),
-        [SocketId(0); 2],
-        messages,
-        &mut Vec::new(),
-        &mut buffers
-    ));
-    assert!(!table.insert(
-        (Instant::from_nanos(2), dialog, 2),
-        [SocketId(0); 2],
-        messages,
-        &mut Vec::new(),
-        &mut buffers
-    ));
+    let dialog = Id { index: 0, generation: 1 };
+    let (mut table, mut buffers) = (empty(1, dialog), Buffers::new(1 << 16));
+    let texts = [&*invite(""), &*ok("")];
+    assert!(!insert(&mut table, dialog, 1, texts, &mut Buffers::new(100)));
+    assert!(insert(&mut table, dialog, 1, texts, &mut buffers));
+    assert!(!insert(&mut table, dialog, 2, texts, &mut buffers));
     assert_eq!((table.of(dialog).len(), buffers.in_use_bytes()), (1, 256));
+}
+
+#[test]
+fn a_further_leg_shares_its_caller_with_one_that_is_there() {
+    // RFC 3261 §13.2.2.4: two forks; by the second 2xx the INVITE is gone.
+    let own = "Record-Route: <sip:us;lr>\r\n";
+    let far = "Record-Route: <sip:192.0.2.7;lr>, <sip:192.0.2.8;lr>\r\n";
+    let received = invite(&format!("{far}Contact: <sip:a@192.0.2.9>\r\n"));
+    let beyond =
+        |last: u8| format!("Record-Route: <sip:192.0.2.{last};lr>\r\n{own}{far}Contact: <sip:b@192.0.2.2{last}>\r\n");
+    let mut buffers = Buffers::new(1 << 16);
+    let (mut table, first) = table(&received, &ok(&beyond(1)), &mut buffers);
+    let dialog = table.get(first).unwrap().dialog;
+    let mut add = |caller: Id, tag: u32| {
+        let (leg, answer) = ((Instant::from_nanos(3), dialog, tag), ok(&beyond(2)));
+        let told = (CallerOf::Leg(caller), &scan(answer.as_bytes()));
+        table.insert(leg, [SocketId(0); 2], told, &mut Vec::new(), &mut buffers)
+    };
+    assert!(!add(Id::NOBODY, 300) && add(first, 300));
+    let [one, two] = [200, 300].map(|tag| table.get(table.find(dialog, tag).unwrap()).unwrap());
+    assert_eq!((two.call_id(), written(two, End::Caller)), (one.call_id(), written(one, End::Caller)));
+    assert_eq!(two.party(End::Caller).name, b"<sip:a@x>;tag=1");
+    assert_eq!(written(one, End::Destination), ["OPTIONS sip:b@192.0.2.21 SIP/2.0", "Route: <sip:192.0.2.1;lr>"]);
+    assert_eq!(written(two, End::Destination), ["OPTIONS sip:b@192.0.2.22 SIP/2.0", "Route: <sip:192.0.2.2;lr>"]);
 }
