@@ -11,8 +11,8 @@ use smallvec::SmallVec;
 pub struct Way<'a> {
     /// The URI of its first Contact; empty without one that can be read.
     pub contact: &'a [u8],
-    /// The values of its Record-Routes, in order; one that cannot be read ends its header.
-    pub record_routes: SmallVec<[&'a [u8]; 4]>,
+    /// The values of its Record-Routes, in order; one of several that cannot be read ends its header.
+    pub record_routes: SmallVec<[&'a [u8]; 8]>,
     has_contact: bool,
 }
 
@@ -38,7 +38,8 @@ impl<'a> Way<'a> {
         if name.is_contact() && !self.has_contact {
             (self.contact, self.has_contact) = (uri_of(bytes, value), true);
         } else if name.is_record_route() && find_byte(bytes, name.colon, end, b',') == end {
-            self.record_routes.push(value.of(bytes).trim_ascii());
+            let value = value.of(bytes).trim_ascii();
+            self.record_routes.extend((!value.is_empty()).then_some(value));
         } else if name.is_record_route() {
             self.record_routes.extend(route_values(bytes, value));
         }
@@ -48,11 +49,12 @@ impl<'a> Way<'a> {
 /// Whether a line that begins with one of their letters may be a Contact or a Record-Route: by another byte of its name.
 #[inline]
 const fn may_be_of_way(line: &[u8]) -> bool {
-    match line {
-        [b'C' | b'c', _, _, _, b'a' | b'A', ..] | [b'R' | b'r', _, b'c' | b'C', ..] => true,
-        [b'M' | b'm', b':' | b' ' | b'\t', ..] => true,
-        _ => false,
-    }
+    matches!(
+        line,
+        [b'C' | b'c', _, _, _, b'a' | b'A', ..]
+            | [b'R' | b'r', _, b'c' | b'C', ..]
+            | [b'M' | b'm', b':' | b' ' | b'\t', ..]
+    )
 }
 
 /// The values of one Route or Record-Route; one that cannot be read ends them.
@@ -126,7 +128,7 @@ mod tests {
         for lines in [
             "",
             "Contacts: <sip:a>\r\nX-Contact: <sip:a>\r\nConTact\r\nRecord-Routes: <sip:a>\r\nm\r\nMIME-Version: 1.0\r\n",
-            "Contact:\r\nRecord-Route: , \r\nReceived-By: x\r\n",
+            "Contact:\r\nRecord-Route: , \r\nRecord-Route: \r\nReceived-By: x\r\n",
             "Contact: \"open <sip:a>\r\nSubject: x\r\n Contact: <sip:a>\r\n",
         ] {
             assert_eq!(way(lines), (String::new(), vec![]), "{lines}");
