@@ -29,6 +29,6 @@ async fn look(control: &Control, arguments: &Arguments) -> Answer {
         rows
     });
     let found = control.rows(&table, Place { shard, slot: 0 }, 1).await?.pop();
-    // Kamailio answers with nothing at all, which is an empty object in JSON.
-    Ok(found.map_or_else(|| Value::Struct(Vec::new()), |(shard, row)| row.entry(shard, control)))
+    // Kamailio answers with nothing at all, which a list without elements is to kamcmd.
+    Ok(found.map_or_else(|| Value::Array(Vec::new()), |(shard, row)| row.entry(shard, control)))
 }
