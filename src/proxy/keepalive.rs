@@ -20,6 +20,7 @@ use super::forward::Hop;
 use super::request::{Incoming, may_be_target};
 use super::settings::KeepaliveTo;
 use super::slab::Id;
+use crate::limits;
 use crate::sip::{Message, Method, Status, scan};
 use core::time::Duration;
 
