@@ -18,13 +18,10 @@ limit. That takes some 35 minutes; say so with --minutes.
 """
 
 import argparse
-import datetime
 import os
 import pathlib
-import platform
 import signal
 import statistics
-import subprocess
 import sys
 import time
 
@@ -33,46 +30,15 @@ import overload
 import rates
 import rows
 import systems
-import table
+import told
 import waiting
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BEGIN, END = "<!-- make load: begin -->", "<!-- make load: end -->"
 # Of each part the seconds of one round, and those that are spent once. What would not be over in --minutes is left out.
 TAKES_S = {"costs": (26, 0), "waiting": (29, 0), "added": (7, 5), "rates": (13, 20), "latencies": (15, 0), "past": (26, 0),
            "shards": (7, 0), "memory": (0, 75), "held": (4, 100)}
 PARTS = tuple(TAKES_S)
 PILOT_S, DEFAULT_ROUNDS = 20, 5
 NEEDS = {"latencies": {"rates"}, "rates": {"costs"}}
-
-
-def machine(rig, command):
-    """Where and when this was measured."""
-    cpu = next((line.partition(":")[2].strip() for line in open("/proc/cpuinfo", encoding="ascii") if line.startswith("model name")), "?")
-    kamailio = subprocess.run([rig.kamailio, "-v"], stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout.split("\n", 1)[0]
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    siplane = subprocess.run([rig.program("siplane"), "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout.strip()
-    return (f"{cpu}, {os.cpu_count()} cores, Linux {platform.release()}; {kamailio.replace('version: ', '')}; {siplane} at "
-            f"{commit.stdout.strip() or '?'}; {datetime.date.today()}; `{command}`.")
-
-
-def sections(bench, results):
-    """The tables of what was measured, each with its heading."""
-    makers = {
-        "costs": ("CPU per call, saturated", lambda got: table.costs(bench, got)),
-        "waiting": ("Ways to wait", lambda got: table.waiting(bench, got)),
-        "added": ("Added at 100 calls/s", lambda got: table.added(bench, got)),
-        "rates": ("Highest rate on one core", lambda got: table.highest(bench, got)),
-        "latencies": (f"Setup time at {results.get('half', 0):,.0f} calls/s, half of Kamailio's highest",
-                      lambda got: table.latencies(bench, got)),
-        "past": ("Offered more than it can take", table.past),
-        "memory": ("Memory", table.memory),
-        "shards": ("Two shards, one trunk", lambda got: table.shards(*got)),
-        "held": ("A million open calls", table.held),
-    }
-    asked = table.targets(bench, results)
-    found = [f"**{title}.**\n\n{make(results[part])}" for part, (title, make) in makers.items() if results.get(part)]
-    return "\n\n".join([f"**Targets.**\n\n{asked}", *found])
 
 
 def takes_s(part, rounds):
@@ -103,7 +69,7 @@ def measured(bench, args, parts, end):
     part("added", "added at 100 calls/s", lambda: waiting.added(bench, rounds))
     part("rates", "highest clean rates", lambda: rates.rates(bench, rounds, results.get("costs"), args.all))
     limits = [rate for rate in (results.get("rates") or {}).get(bench.chosen_load.name, []) if rate]
-    results["half"] = statistics.median(limits or [2000]) / 2
+    results["half"] = args.setup_rate or statistics.median(limits or [2000]) / 2
     part("latencies", "setup times", lambda: bench.latencies(rounds, results["half"]))
     part("past", "past the limit", lambda: overload.past(bench, rounds, args.all))
     part("shards", "two shards", lambda: bench.shards(rounds))
@@ -112,30 +78,21 @@ def measured(bench, args, parts, end):
     return results
 
 
-def write(text):
-    """Puts the tables into PERF.md, between their markers."""
-    path = ROOT / "PERF.md"
-    before, begin, rest = path.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise systems.Failed(f"{path} has no markers {BEGIN} and {END}")
-    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
-
-
 def arguments():
     """The command line."""
     budget = [f"{part} {each} × {DEFAULT_ROUNDS} + {once}" for part, (each, once) in TAKES_S.items()]
     total = PILOT_S + sum(takes_s(part, DEFAULT_ROUNDS) for part in PARTS)
-    told = __doc__.replace("BUDGET", f"pilot {PILOT_S}, {', '.join(budget)}; together {total} s.")
-    parser = argparse.ArgumentParser(description=told, formatter_class=argparse.RawDescriptionHelpFormatter)
+    about = __doc__.replace("BUDGET", f"pilot {PILOT_S}, {', '.join(budget)}; together {total} s.")
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binaries", type=pathlib.Path, required=True, help="folder of siplane, siplane-load and null-forwarder")
     parser.add_argument("--rounds", type=int, default=DEFAULT_ROUNDS, help=f"of each row but memory (default {DEFAULT_ROUNDS})")
     parser.add_argument("--only", action="append", choices=PARTS, default=[], help="these parts alone, and what they need")
     parser.add_argument("--without", action="append", choices=PARTS, default=[], help="all parts but these")
     parser.add_argument("--minutes", type=float, default=15, help="leave out what would take longer (default 15)")
     parser.add_argument("--all", action="store_true", help="more variants; takes longer")
+    parser.add_argument("--setup-rate", type=float, help="of the setup times, calls/s, instead of half of Kamailio's highest")
     parser.add_argument("--quick", action="store_true", help="one round of the costs")
-    parser.add_argument("--write", action="store_true", help="put the tables into PERF.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into PERF.md; with --only, those that were measured")
     return parser, parser.parse_args()
 
 
@@ -148,17 +105,17 @@ def main():
     signal.signal(signal.SIGINT, systems.interrupted)
     signal.signal(signal.SIGTERM, systems.interrupted)
     parts = {"costs"} if args.quick else set(args.only or PARTS) - set(args.without)
-    for _ in NEEDS:
+    for _ in NEEDS if not args.setup_rate else ():
         parts |= set().union(*(NEEDS.get(part, set()) for part in parts))
     began = time.monotonic()
     bench = rows.Bench(rig, lambda text: print(f"[{time.monotonic() - began:4.0f} s] {text}", file=sys.stderr, flush=True))
     if args.quick:
         args.rounds = 1
     results = measured(bench, args, parts, began + args.minutes * 60)
-    text = f"{machine(rig, 'make load')}\n\n{sections(bench, results)}"
+    text = told.report(bench, results, "make load" + (f" LOAD_ARGS='{' '.join(sys.argv[3:])}'" if args.only else ""))
     print(f"{text}\n\ntook {time.monotonic() - began:.0f} s")
     if args.write:
-        write(text)
+        told.write(text, whole=not args.only)
     return 0
 
 

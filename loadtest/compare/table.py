@@ -60,9 +60,10 @@ def modes(bench, by_mode):
                 values, alone = samples.of(system, figure_of), by_mode[ALONE].of(system, figure_of)
                 rows.append([system.name, title, cell(values), cell(paired(values, alone), 2) if mode != ALONE else "1",
                              cell(samples.of(system, lambda window: window["own_cpu_us_per_call"])),
+                             " + ".join(middle(samples, system, f"own_{part}_us_per_call") for part in ("user", "system")),
                              cell(samples.of(system, lambda window: window.generator()), 2), str(samples.unclean(system))])
-    return table(["system", "generator", "system: CPU µs per call", "to each by itself", "generator: CPU µs per call", "system = 1",
-                  "not clean"], rows)
+    return table(["system", "generator", "system: CPU µs per call", "to each by itself", "generator: CPU µs per call", "user + system",
+                  "system under test = 1", "not clean"], rows)
 
 
 def added(bench, samples):

@@ -11,6 +11,7 @@ import rows
 import run
 import systems
 import table
+import told
 import waiting
 from measure import ALONE, JOINED, VARIED, Window
 
@@ -20,7 +21,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 def window(cpu, clean=True, foreign=0.0, late_us=10):
     """A window with this cost per call."""
     return Window({"clean": clean, "complaints": [] if clean else ["7 calls failed"], "lag_us": {"p99": late_us},
-                   "tested_cpu_us_per_call": cpu, "own_cpu_us_per_call": 12.0, "tested_user_us_per_call": 1.0,
+                   "own_cpu_us_per_call": 12.0, "own_user_us_per_call": 5.0, "own_system_us_per_call": 7.0,
+                   "tested_cpu_us_per_call": cpu, "tested_user_us_per_call": 1.0,
                    "tested_system_us_per_call": cpu - 1, "completed_per_s": 1e6 / cpu, "tested_cpu_share": 0.5,
                    "setup_us": {"p50": cpu * 10, "p99": cpu * 20, "p99_9": cpu * 30}}, foreign, 0)
 
@@ -110,9 +112,9 @@ class Figures(unittest.TestCase):
         for mode, cost in ((ALONE, 20.0), (JOINED, 16.0), (VARIED, 25.0)):
             by_mode[mode].add(systems.RING, window(cost))
         text = table.costs(bench, by_mode)
-        self.assertIn("| siplane | each datagram by itself | 20.0 | 1 | 12.0 | 0.60 | 0 |", text)
-        self.assertIn("| siplane | --segment --join --gather-us 1000 | 16.0 | 0.80 | 12.0 | 0.75 | 0 |", text)
-        self.assertIn("| siplane | --vary-sizes | 25.0 | 1.25 | 12.0 | 0.48 | 0 |", text)
+        self.assertIn("| siplane | each datagram by itself | 20.0 | 1 | 12.0 | 5.0 + 7.0 | 0.60 | 0 |", text)
+        self.assertIn("| siplane | --segment --join --gather-us 1000 | 16.0 | 0.80 | 12.0 | 5.0 + 7.0 | 0.75 | 0 |", text)
+        self.assertIn("| siplane | --vary-sizes | 25.0 | 1.25 | 12.0 | 5.0 + 7.0 | 0.48 | 0 |", text)
 
     def test_the_highest_rate_is_found_to_a_step(self):
         for limit in (100, 999, 12_345, 37_000):
@@ -143,8 +145,17 @@ class Files(unittest.TestCase):
         self.assertLess(run.PILOT_S + sum(run.takes_s(part, run.DEFAULT_ROUNDS) for part in run.PARTS), 15 * 60)
 
     def test_the_tables_have_their_place(self):
-        text = (run.ROOT / "PERF.md").read_text()
-        self.assertEqual((text.count(run.BEGIN), text.count(run.END)), (1, 1))
+        text = (told.ROOT / "PERF.md").read_text()
+        self.assertEqual((text.count(told.BEGIN), text.count(told.END)), (1, 1))
+
+    def test_what_was_measured_by_itself_takes_the_place_of_what_was_there(self):
+        there = ("machine; `make load`.\n\n**Targets.**\n\n| t |\n|---|\n| a | 1 |\n| b | 2 |\n\n**Memory.**\n\n| m | 1 |\n\n"
+                 "**Setup time at 5 calls/s, x.**\n\n| s |")
+        new = ("machine; `only`.\n\n**Targets.**\n\n| t |\n|---|\n| b | 9 |\n| c | 3 |\n\n"
+               "**Setup time at 7 calls/s, x.**\n\n| S |")
+        self.assertEqual(told.merged(there, new).splitlines(), [
+            "machine; `make load`.", "", "**Targets.**", "", "| t |", "|---|", "| a | 1 |", "| b | 9 |", "| c | 3 |", "",
+            "**Memory.**", "", "| m | 1 |", "", "**Setup time at 7 calls/s, x.**", "", "| S |", "", "By itself: machine; `only`."])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@
 //! siplane-load --proxy 127.0.0.1:5060 --uas 127.0.0.1:6060 --destinations 2 --rate 5000 --duration 10 --pid $!
 //! siplane-load … --concurrency 100 --calls 100000 --mix ok=90,busy=5,cancel=3,reinvite=2 --json
 //! siplane-load … --hold-open 1000000 --rate 5000 --poisson --duration 60          # load beside a million open calls
-//! siplane-load … --rate 20000 --duration 10 --segment --connect --gather-us 500   # the cheapest, for a proxy with one socket
+//! siplane-load … --rate 20000 --duration 10 --segment --join --gather-us 1000     # the cheapest, for a proxy with one socket
 //! ```
 //!
 //! A proxy remembers a transaction for 64*T1 after its end, so a few minutes at a high rate need room: with siplane some
@@ -18,10 +18,11 @@
 //!   start, so a proxy that stops for a second shows it in every call of that second. A **closed loop** (`--concurrency`) places a
 //!   call when another ends: it finds the highest rate, and says nothing about waiting times.
 //! - Retransmissions are those of RFC 3261 (timers A, E, G, and of a 2xx without ACK), unless `--no-retransmit`.
-//! - `--gather-us` lets a thread's turns gather messages, `--segment` sends equal ones as one datagram for the kernel to cut,
-//!   `--connect` saves the kernel the way: they make the generator cheaper (without them a call costs it some 0.6 of what it costs
-//!   siplane, with them less than half: the kernel's part is the same for both), and the load a little less even, which makes the
-//!   proxy cheaper, too. Use the same for everything that is compared.
+//! - `--gather-us` lets a thread's turns gather messages, `--segment` sends equal ones as one datagram for the kernel to cut, `--join`
+//!   takes as one what was sent as one, `--connect` saves the kernel the way: they make the generator cheaper, and the load a little less
+//!   even, which makes the proxy cheaper, too; `--join` besides spares a proxy on this machine that sends runs their cutting. PERF.md
+//!   has what each costs. Use the same for everything that is compared.
+//! - `--vary-sizes`: each call's names, Call-ID and bodies are of another length, so that few messages are of one size.
 //! - What it cannot do: IPv6, TCP, answers to digest challenges, names in Route or Contact, more than one proxy on the way. Callees
 //!   do not add `received` and `rport` to the top Via.
 //!
@@ -40,8 +41,8 @@
 //!
 //! # How it is built
 //!
-//! Messages are prepared text ([`text`]) with the call's number patched in; the number in the Call-ID is the place in both sides'
-//! tables, so nobody searches. One pass over the lines ([`scan`]) finds what is looked at. Sockets are read and written in batches
+//! Messages are prepared text ([`text`]) with the call's number patched in ([`number`]); the number in the Call-ID is the place in both
+//! sides' tables, so nobody searches. One pass over the lines ([`scan`]) finds what is looked at. Sockets are read and written in batches
 //! ([`io`]); nothing is allocated per message once tables and buffers have their size.
 
 mod check;
