@@ -59,6 +59,7 @@ mod publish;
 #[allow(dead_code, reason = "the file's place is in the library")]
 mod sleep;
 #[path = "../src/shard/tray.rs"]
+#[allow(dead_code, reason = "the file's place is in the library")]
 mod tray;
 
 use desk::Desk;

@@ -3,7 +3,7 @@
 use super::dialog::Success;
 use super::entry::Cancel;
 use super::evidence;
-use super::reject::{RETRY_AFTER_S, retry_after};
+use super::reject::retry_after;
 use super::response::{Answer, session_interval_s};
 use super::server::{Content, give};
 use super::slab::Id;
@@ -320,14 +320,7 @@ impl Proxy {
         let (best, challenges, ends) = (context.best.take(), context.challenges.take(), context.ends.take());
         let (cancelled, timed_out) = (context.cancelled, context.timed_out);
         let unreachable = context.unreachable && context.set.is_none();
-        // It went nowhere: it may come again, and a BYE has ended nothing.
-        let unsent = context.no_room && context.set.is_none();
-        let retry_after_s = if unsent { RETRY_AFTER_S } else { retry_after_s };
-        let full = context.no_room
-            && !unsent
-            && context.branches.is_end()
-            && context.sent == 0
-            && context.sent_before.is_empty();
+        let full = context.no_room && context.branches.is_end() && context.sent == 0 && context.sent_before.is_empty();
         // RFC 3261 §16.8: what rang too long is a 408, or what a 6xx said, whatever is left to try.
         let unavailable = unavailable.filter(|_| !context.gives_up);
         // RFC 3261 §16.7 item 6: a 6xx is never replaced.
@@ -358,8 +351,7 @@ impl Proxy {
         give(&mut self.buffers, best.map(|(_, buffer)| buffer));
         give(&mut self.buffers, challenges);
         // A challenged BYE comes again with credentials; any other answer, or none, ends the call (RFC 3261 §15.1.1).
-        let challenged = status.is_some_and(|status| matches!(status.code(), 401 | 407));
-        if let Some((dialog, tag)) = ends.filter(|_| !challenged && !unsent) {
+        if let Some((dialog, tag)) = ends.filter(|_| !status.is_some_and(|status| matches!(status.code(), 401 | 407))) {
             self.end_leg(turn, dialog, tag);
         }
     }

@@ -2,11 +2,12 @@
 
 use super::checks::{Refusal, unsupported};
 use super::request::Incoming;
+use super::slab::Id;
 use super::{Datagram, Proxy, Turn};
 use crate::sip::{Blame, Defect, Feedback, Message, Method, Reply, Start, Status, push_number, reply, reply_address};
 
 /// Retry-After of a refusal for lack of room or because we stop, seconds.
-pub(super) const RETRY_AFTER_S: u32 = 10;
+const RETRY_AFTER_S: u32 = 10;
 /// Methods that go through us; others do too, this is what an OPTIONS answer says (RFC 3261 §11.2).
 const ALLOW: &[u8] =
     b"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, SUBSCRIBE, NOTIFY, PUBLISH, INFO, REFER, MESSAGE, \
@@ -54,6 +55,16 @@ impl Proxy {
 
     pub(super) fn refuse_full(&mut self, turn: &mut Turn<'_>, incoming: &Incoming<'_>) {
         self.stats.refused_full += 1;
+        self.refuse_for_now(turn, incoming, RETRY_AFTER_S);
+    }
+
+    /// Takes a request back whose branch had no room: it went nowhere, and a BYE has ended nothing. What is kept of it would only take
+    /// room from the next try.
+    pub(super) fn take_back(&mut self, turn: &mut Turn<'_>, id: Id, incoming: &Incoming<'_>) {
+        if let Some(server) = self.servers.get_mut(id) {
+            server.context.ends = None;
+        }
+        self.remove_server(turn, id);
         self.refuse_for_now(turn, incoming, RETRY_AFTER_S);
     }
 

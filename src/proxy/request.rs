@@ -232,7 +232,13 @@ impl Proxy {
     fn relay(&mut self, turn: &mut Turn<'_>, incoming: &Incoming<'_>, plan: &Plan, key: u64, address: SocketAddr) {
         let Some(id) = self.open(turn, incoming, plan, key, None) else { return };
         let hop = Hop::routed(address, breadth_of(incoming.message));
-        self.first_branch(turn, id, incoming, plan, Some(hop));
+        if self.start_branch(turn, id, incoming, plan, hop).is_ok() {
+            return;
+        }
+        if self.servers.get(id).is_some_and(|server| server.context.no_room) {
+            return self.take_back(turn, id, incoming);
+        }
+        self.advance(turn, id, true);
     }
 
     fn first_branch(&mut self, turn: &mut Turn<'_>, id: Id, incoming: &Incoming<'_>, plan: &Plan, hop: Option<Hop>) {

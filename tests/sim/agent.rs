@@ -162,7 +162,7 @@ impl Agent {
         };
         let dialog = &mut self.dialogs[index];
         if dialog.bye == Some(id) {
-            if status == 503 {
+            if status == 503 && dialog.life == Life::Leaving {
                 // RFC 3261 §21.5.4: for now; there may be room later.
                 (dialog.life, dialog.bye) = (Life::Live, None);
                 dialog.acts.push((now + RETRY_AFTER, Act::Bye));

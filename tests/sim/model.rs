@@ -55,7 +55,9 @@ impl World {
         if quiet && !self.was_quiet {
             let dialogs: usize = self.proxies.iter().map(Proxy::dialogs).sum();
             let load = self.policy.table.states().total_load();
-            if load != dialogs as u64 {
+            // Two destinations that both answered stay two for as long as there is no room for the BYE to one of them.
+            let is_held_up = self.checks.is_tight && load > dialogs as u64;
+            if load != dialogs as u64 && !is_held_up {
                 self.fail(&format!("load {load} with {dialogs} dialogs"));
             }
             let loads = self.check_tokens();
