@@ -1,1 +1,0 @@
-//! Fixed scenarios: the trouble of `trouble.rs`, one at a time.
