@@ -28,7 +28,7 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Seen> {
         call_id: message.call_id_header().ok().map(|call_id| call_id.value().trim().to_owned()),
         cseq_number: cseq.as_ref().map(|cseq| cseq.seq),
         cseq_method: cseq.map(|cseq| cseq.method.to_string()),
-        via_host: via.as_ref().map(|via| via.uri.host_with_port.host.to_string()),
+        via_host: via.as_ref().map(|via| via.uri.host_with_port.host.to_string().trim().to_owned()),
         via_port: via.as_ref().and_then(|via| via.uri.host_with_port.port.as_ref().map(|port| *port.value())),
         branch: via
             .and_then(|via| via.branch().map(|branch| branch.value().to_owned()))
