@@ -1,11 +1,12 @@
 # siplane: `make test` is all that is checked before a change counts. GNU make and rustup's cargo are presumed.
 
 .DEFAULT_GOAL := help
-.PHONY: help tools setup demo test lint core docs deny unit release deb sipp load bench sweep clean
+.PHONY: help tools setup demo test lint core docs deny unit release deb sipp load bench sweep fuzz clean
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 BINARY := $(or $(CARGO_TARGET_DIR),target)/release/siplane
 SIM_SEEDS ?= 10000
+FUZZ_SECONDS ?= 60
 # Prometheus's tool for rules, of the Debian package, without the server that it would start.
 TOOLS := $(or $(CARGO_TARGET_DIR),target)/tools
 # The tests start a PostgreSQL of their own: the package needs to create and start none.
@@ -102,6 +103,10 @@ bench: ## the benchmarks
 
 sweep: ## a long simulation: SIM_SEEDS seeds (default 10000)
 	SIM_SEEDS=$(SIM_SEEDS) cargo test --release --locked --test sim -- --nocapture
+
+# FUZZ_TARGETS: those of them that are wanted; docs/testing.md tells which there are.
+fuzz: tools ## libFuzzer on everything that reads what others wrote: FUZZ_SECONDS (default 60) for each target in turn
+	FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz/run $(FUZZ_TARGETS)
 
 clean: ## remove what was built
 	cargo clean

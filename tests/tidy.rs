@@ -102,6 +102,7 @@ const TOP_LEVEL: &[&str] = &[
     "loadtest",
     "tests",
     "docs",
+    "fuzz",
     "packaging",
     "README.md",
     "PERF.md",

@@ -7,6 +7,8 @@
 //!
 //! `SIM_SEED=n cargo test --test sim` runs one seed, `SIM_SEEDS=n` says how many are run and `SIM_FIRST=n` from which one on,
 //! `SIM_TRACE=n` how many of the last messages a failure prints (60 unless told).
+#![cfg_attr(fuzzing, no_main)]
+#![cfg_attr(not(test), allow(dead_code, unused_imports, reason = "the fuzzer runs random worlds alone"))]
 
 mod agent;
 mod callee;
@@ -22,6 +24,7 @@ mod clock;
 mod crash;
 mod dialog;
 mod extras;
+mod fuzzed;
 mod ledger;
 mod lines;
 mod message;

@@ -1,4 +1,25 @@
-//! A small seeded generator (splitmix64): the same seed gives the same run on every machine.
+//! A small seeded generator (splitmix64): the same seed gives the same run on every machine. While there is a tape, its bytes choose
+//! instead.
+
+use std::cell::RefCell;
+use std::vec::IntoIter;
+
+thread_local! {
+    static TAPE: RefCell<IntoIter<u8>> = RefCell::new(Vec::new().into_iter());
+}
+
+/// From now on these bytes make the choices of this thread, as many as there are, in the order in which they come up.
+pub(crate) fn play(tape: &[u8]) {
+    TAPE.set(tape.to_vec().into_iter());
+}
+
+/// As many bytes as it takes to choose among `n`.
+fn from_tape(n: u64) -> Option<u64> {
+    TAPE.with_borrow_mut(|tape| {
+        let first = u64::from(tape.next()?);
+        Some(if n > 256 { first << 8 | u64::from(tape.next()?) } else { first })
+    })
+}
 
 /// Pseudo-random numbers.
 #[derive(Clone, Debug)]
@@ -19,7 +40,7 @@ impl Rng {
 
     /// A number below `n`, which is not 0.
     pub(crate) fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
+        from_tape(n).unwrap_or_else(|| self.next()) % n
     }
 
     /// A number from `low` to `high`, both possible.
