@@ -26,15 +26,15 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Seen> {
         cseq_method: text(head.cseq_method).filter(known),
         via_host: text(via.host),
         via_port: via.port,
-        branch: text(via.branch).filter(is_token),
-        from_tag: text(from.tag).filter(is_token),
-        to_tag: text(to.tag).filter(is_token),
+        branch: text(via.branch).filter(|branch| is_token(branch)),
+        from_tag: text(from.tag).filter(|tag| is_token(tag)),
+        to_tag: text(to.tag).filter(|tag| is_token(tag)),
         content_length: head.content_length.is_set().then_some(head.content_length_value as usize),
     })
 }
 
 /// RFC 3261 §25.1. The others end a branch or a tag at the first character that is none of a token, and forget the rest; we and Kamailio
 /// read it to the end of the parameter, compare it whole and pass it on as it came: some user agents have an `=` or `@` in it.
-fn is_token(value: &String) -> bool {
+fn is_token(value: &str) -> bool {
     value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte))
 }

@@ -6,9 +6,9 @@ use crate::seeds;
 
 /// Runs the world that `tape` describes to its end; what is not on it any more is as seed 0 has it.
 pub(crate) fn run(tape: &[u8]) {
-    play(tape);
+    play(tape.to_vec());
     seeds::run(0);
-    play(&[]);
+    play(Vec::new());
 }
 
 #[cfg(fuzzing)]

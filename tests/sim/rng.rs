@@ -9,8 +9,8 @@ thread_local! {
 }
 
 /// From now on these bytes make the choices of this thread, as many as there are, in the order in which they come up.
-pub(crate) fn play(tape: &[u8]) {
-    TAPE.set(tape.to_vec().into_iter());
+pub(crate) fn play(tape: Vec<u8>) {
+    TAPE.set(tape.into_iter());
 }
 
 /// As many bytes as it takes to choose among `n`.
