@@ -216,10 +216,10 @@ def targets(bench, results):
     def at_most(text, values, bound, asked=None, digits=2, told=None):
         there = [value for value in values if value is not None]
         holds = bool(there) and statistics.median(there) <= bound
-        rows.append([text, asked or f"at most {bound:.2f}", told(there) if told else cell(there, digits), verdict(holds)])
+        rows.append([text, asked or f"at most {bound:.2f}", told(there) if told else cell(there, digits), verdict(holds, there)])
 
     def at_least(text, values, bound):
-        rows.append([text, f"at least {bound:g}", cell(values, 2), verdict(bool(values) and statistics.median(values) >= bound)])
+        rows.append([text, f"at least {bound:g}", cell(values, 2), verdict(bool(values) and statistics.median(values) >= bound, values)])
 
     def ratio(text, of, system, base, bound):
         at_most(text, paired(of.of(system, figure_of), of.of(base, figure_of)), bound)
@@ -261,6 +261,6 @@ def targets(bench, results):
     return table(["target", "asked", "measured", ""], rows)
 
 
-def verdict(holds):
+def verdict(holds, values):
     """In words."""
-    return "met" if holds else "MISSED"
+    return ("met" if holds else "MISSED") if values else "not measured"
