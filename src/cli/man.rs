@@ -100,16 +100,21 @@ fn paragraphs(plain: &str) -> String {
     plain.split("\n\n").map(paragraph).collect::<Vec<_>>().join("\n.PP\n")
 }
 
-/// With SIPLANE_WRITE set in the environment it writes the page instead of comparing it.
-#[test]
-fn the_man_page_has_every_command_and_option_with_what_help_says_of_it() {
-    let page = page(<super::Arguments as clap::CommandFactory>::command());
-    if std::env::var_os("SIPLANE_WRITE").is_some() {
-        std::fs::write(FILE, &page).unwrap();
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With SIPLANE_WRITE set in the environment it writes the page instead of comparing it.
+    #[test]
+    fn the_man_page_has_every_command_and_option_with_what_help_says_of_it() {
+        let page = page(<crate::cli::Arguments as clap::CommandFactory>::command());
+        if std::env::var_os("SIPLANE_WRITE").is_some() {
+            std::fs::write(FILE, &page).unwrap();
+        }
+        let kept = std::fs::read_to_string(FILE).unwrap_or_default();
+        assert!(
+            kept == page,
+            "{FILE} is not what the command line is: SIPLANE_WRITE=1 cargo test --lib man writes it anew"
+        );
     }
-    let kept = std::fs::read_to_string(FILE).unwrap_or_default();
-    assert!(
-        kept == page,
-        "{FILE} is not what the command line is: SIPLANE_WRITE=1 cargo test --lib man writes it anew"
-    );
 }
