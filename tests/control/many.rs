@@ -116,6 +116,8 @@ fn the_page_asks_for_what_it_shows(http: SocketAddr) {
     shown(&mut browser, 1, "1 of 10000");
     let sizes = browser.eval("performance.getEntriesByType('resource').filter((it) => it.name.endsWith('/rpc')).map((it) => it.encodedBodySize)");
     let sizes: Vec<u64> = sizes.as_array().unwrap().iter().map(|size| size.as_u64().unwrap()).collect();
-    assert!(sizes.len() >= 5 && sizes.iter().all(|size| (1_000..ANSWER_BYTES_MAX as u64).contains(size)), "{sizes:?}");
+    // Among them one with all that is listed at once; how many looks there were depends on how fast the machine is.
+    assert!(sizes.iter().any(|size| *size > 20_000), "{sizes:?}");
+    assert!(sizes.iter().all(|size| (1_000..ANSWER_BYTES_MAX as u64).contains(size)), "{sizes:?}");
     assert!(browser.faults.is_empty(), "{:#?}", browser.faults);
 }
