@@ -127,10 +127,10 @@ pub const SHED_ABOVE: f32 = 0.5;
 /// See [`SHED_ABOVE`].
 pub const SHED_BELOW: f32 = 0.25;
 
-/// How old what waits in a socket may get before the same happens, and how young it is when they are taken again.
-pub const SHED_OLDER: Duration = Duration::from_millis(20);
+/// How old what waits in a socket may get before the same happens, well below T1, and how young it is when they are taken again.
+pub const SHED_OLDER: Duration = Duration::from_millis(100);
 /// See [`SHED_OLDER`].
-pub const SHED_YOUNGER: Duration = Duration::from_millis(10);
+pub const SHED_YOUNGER: Duration = Duration::from_millis(50);
 
 /// How often a shard that leaves new calls out looks whether as many reach it as it can refuse.
 pub const OVERLOAD_LOOK_INTERVAL: Duration = Duration::from_millis(10);

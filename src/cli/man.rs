@@ -44,6 +44,7 @@ fn section(page: &mut String, command: &Command) {
     for command in &own {
         let _ = writeln!(page, ".SS {}", text(command.get_bin_name().unwrap_or(command.get_name())));
         one(page, command);
+        after(page, command);
     }
     after(page, command);
 }
@@ -57,9 +58,6 @@ fn one(page: &mut String, command: &Command) {
     // Those that all commands below it have, too, are told once.
     for argument in command.get_arguments().filter(|it| is_own(command, it)) {
         let _ = writeln!(page, ".TP\n.B {}\n{}", text(&argument.to_string()), paragraphs(&help(argument)));
-    }
-    if command.get_subcommands().next().is_none() {
-        after(page, command);
     }
 }
 

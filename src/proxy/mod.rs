@@ -11,7 +11,8 @@
 //! The rooms: `request` and `checks` (RFC 3261 §16.3), `route` (§16.4-16.5), `forward` (§16.6), `response` and `context`
 //! (§16.7), `failover` (from target to target, set to set), `fork` (several at once), `server` and `client` (§17, driven by the
 //! tables in `transaction`), `dialog` (§12: calls and their load), `keepalive` and `ends` (OPTIONS within calls), `evidence`
-//! (what calls show about destinations), `overload` (RFC 7339, towards destinations), `admission` (our own overload), `timeout` (§17 timers).
+//! (what calls show about destinations), `overload` (RFC 7339, towards destinations), `admission` (our own
+//! overload), `timeout` (§17 timers).
 //!
 //! Absent: sockets, a clock, seeds of its own, `Arc`, locks, async, DNS, and any allocation per message in the steady state.
 

@@ -104,9 +104,10 @@ pub(super) struct Overload {
     sieved: Mark,
     reckoned: Mark,
     loss_percent: u32,
-    /// Datagrams that are read in a millisecond while there are some.
+    /// Datagrams that are read in a millisecond while there are more than are read in a turn; 0 until that was seen.
     per_ms: f32,
-    last: Instant,
+    /// When the last turn began, if it left something to the next.
+    busy_since: Option<Instant>,
     /// Of the kernel's drops: what it kept out, and the rest.
     pub(super) shed: u64,
     pub(super) lost: u64,
@@ -126,7 +127,7 @@ impl Overload {
             reckoned: mark,
             loss_percent: 0,
             per_ms: 0.0,
-            last: now,
+            busy_since: None,
             shed: 0,
             lost: 0,
         }
@@ -143,9 +144,12 @@ impl Overload {
     ) -> Option<Shedding> {
         let in_turn = received - self.received_before;
         self.received_before = received;
-        let elapsed = now.saturating_since(core::mem::replace(&mut self.last, now));
-        if self.is_on || in_turn >= BATCH_DATAGRAMS as u64 {
-            self.pace(in_turn, elapsed);
+        let is_busy = in_turn >= BATCH_DATAGRAMS as u64;
+        // A turn that waited says nothing about how fast it reads.
+        if let Some(before) = core::mem::replace(&mut self.busy_since, is_busy.then_some(now)).filter(|_| is_busy) {
+            self.pace(in_turn, now.saturating_since(before));
+        }
+        if self.is_on || is_busy {
             self.look(inlet);
             let mark = Mark { at: now, calls: NewCalls::of(calls.stats()), received, shed: self.shed };
             self.reckon(mark);
@@ -166,7 +170,8 @@ impl Overload {
     fn pace(&mut self, in_turn: u64, elapsed: Duration) {
         let ms = elapsed.as_secs_f32() * 1_000.0;
         if ms > 0.0 {
-            self.per_ms += (in_turn as f32 / ms - self.per_ms) / 8.0;
+            let per_ms = in_turn as f32 / ms;
+            self.per_ms = if self.per_ms > 0.0 { self.per_ms + (per_ms - self.per_ms) / 8.0 } else { per_ms };
         }
     }
 

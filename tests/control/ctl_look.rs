@@ -65,7 +65,7 @@ fn calls_and_counters_of_a_running_siplane_are_shown_page_by_page() {
     assert_eq!(&call_ids(&one["calls"]) | &call_ids(&more["calls"]), ids);
     assert!(ids.iter().all(|id| done(&place, &["calls", "bridges", "gw1"]).contains(id.as_str())));
     assert!(refused(&place, &["calls", "bridges", "gw9"]).contains("no destination gw9 in set 1"));
-    assert!(refused(&place, &["calls", "--limit", "0"]).contains("limit is 0; allowed: 1 to "));
+    assert!(refused(&place, &["calls", "--limit", "0"]).contains("limit: found 0, allowed: 1 to "));
     assert!(refused(&place, &["calls", "--after", "x"]).starts_with("siplane ctl: "));
     assert_eq!(ctl(&place, &["calls", "bridges"]).status, Some(2));
     // Counters: a group, some by name, all.

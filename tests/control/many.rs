@@ -69,7 +69,7 @@ fn an_overview_has_what_is_asked_for(ctl: &mut Ctl) {
     let troubled = look(json!({ "troubled": true })).unwrap();
     assert_eq!((duids(&troubled), counts(&troubled)), (vec!["gw20-499".to_owned()], (json!(1), json!(ALL))));
     assert_eq!(duids(&look(json!([])).unwrap()).len(), ALL, "without a limit all of them");
-    assert_eq!(look(json!({ "limit": -1 })).unwrap_err(), "limit is -1; allowed: 0 and more");
+    assert_eq!(look(json!({ "limit": -1 })).unwrap_err(), "limit: found -1, allowed: 0 and more");
 }
 
 fn drains_and_top_find_one(place: &Place) {

@@ -31,9 +31,7 @@ fn overview(control: &Control, arguments: &Arguments) -> Answer {
     let only = arguments.text(0).map(|named| named_set(&policy, named)).transpose()?;
     let sets = || policy.table.sets().iter().filter(|set| only.is_none_or(|only| only.id == set.id));
     let (text, troubled) = (arguments.text(1).unwrap_or_default().to_lowercase(), arguments.flag(2));
-    let limit = arguments.int(3).map_or(Ok(usize::MAX), |limit| {
-        usize::try_from(limit).map_err(|_| Fault::parameters(format!("limit is {limit}; allowed: 0 and more")))
-    })?;
+    let limit = arguments.int_in(3, "limit", 0..=i64::MAX)?.map_or(usize::MAX, |limit| limit as usize);
     let is_wanted =
         |it: &Destination| (!troubled || is_troubled(it, states)) && (text.is_empty() || contains(it, &text));
     let all = || sets().flat_map(|set| &set.destinations);

@@ -102,10 +102,24 @@ fn what_waits_for_long_is_overload_however_much_room_is_left() {
     let waits = |datagrams: f32| Backlog { share: 0.01, bytes: datagrams * DATAGRAM_TAKES, drops: 0 };
     (0..40).for_each(|_| assert!(bench.turn(TURN, waits(0.0)).is_none()));
     // 64 are read in a millisecond.
-    assert!(bench.turn(TURN, waits(19.0 * 64.0)).is_none());
-    assert!(bench.turn(TURN, waits(21.0 * 64.0)).is_some());
-    assert!(bench.turn(TURN, waits(11.0 * 64.0)).is_some());
-    assert!(bench.turn(TURN, waits(9.0 * 64.0)).is_none());
+    assert!(bench.turn(TURN, waits(99.0 * 64.0)).is_none());
+    assert!(bench.turn(TURN, waits(101.0 * 64.0)).is_some());
+    assert!(bench.turn(TURN, waits(51.0 * 64.0)).is_some());
+    assert!(bench.turn(TURN, waits(49.0 * 64.0)).is_none());
+}
+
+#[test]
+fn a_burst_after_a_pause_is_no_overload() {
+    let mut bench = Bench::new(true);
+    let waits = |datagrams: f32| Backlog { share: 0.01, bytes: datagrams * DATAGRAM_TAKES, drops: 0 };
+    for _ in 0..100 {
+        bench.ms += 100;
+        assert!(
+            bench.turn(TURN, waits(300.0)).is_none(),
+            "64 datagrams in 100 ms are not the speed of a shard that waited"
+        );
+        assert!(bench.turn(1, waits(0.0)).is_none());
+    }
 }
 
 #[test]
