@@ -34,13 +34,13 @@
 //!
 //! # The life of a datagram
 //!
-//! A shard receives a batch and reads the clock once. When more comes in than it keeps up with, new calls are left out, most of them by
-//! the kernel, and those that have begun are served (docs/overload.md). [`sip::find_call_id`] names the owner; a message of another
-//! shard's call goes into that one's mailbox. [`proxy::Proxy::handle_datagram`] reads it in place ([`sip::scan`]). What is not SIP is
-//! dropped and counted; what is wrong is answered from one table ([`sip::Defect`]) without state. A request finds its transaction, or
-//! its dialog by the cookie in our Record-Route, or it is new: the rules name a set, [`dispatcher::Set::select`] gives the whole target set,
-//! and each target's state is looked at again when its turn comes. A response finds its branch by slot, generation and keyed
-//! check in our Via. What is to be sent is in the [`proxy::Outbox`]; the shard sends it as one batch.
+//! A shard receives a batch and reads the clock once. When more comes in than it keeps up with, new calls are left out, most of them
+//! by the kernel, and those that have begun are served (docs/overload.md). [`sip::find_call_id`] names the owner; a message of
+//! another shard's call goes into that one's mailbox. [`proxy::Proxy::handle_datagram`] reads it in place ([`sip::scan`]). What is
+//! not SIP is dropped and counted; what is wrong is answered from one table ([`sip::Defect`]) without state. A request finds its
+//! transaction, or its dialog by the cookie in our Record-Route, or it is new: the rules name a set, [`dispatcher::Set::select`]
+//! gives the whole target set, and each target's state is looked at again when its turn comes. A response finds its branch by slot,
+//! generation and keyed check in our Via. What is to be sent is in the [`proxy::Outbox`]; the shard sends it as one batch.
 //!
 //! # Absent
 //!
