@@ -46,14 +46,13 @@ demo: tools ## build siplane and watch it take calls for some 15 s, with a desti
 	$(BINARY) demo
 
 # One after the other: they share two cores and one target folder.
-test: ## everything: format, lints, core alone, docs, licences, tests, the package, real calls
+test: ## everything: format, lints, core alone, docs, licences, tests, real calls (and `make deb` tries the package out)
 	@$(MAKE) --no-print-directory setup
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory core
 	@$(MAKE) --no-print-directory docs
 	@$(MAKE) --no-print-directory deny
 	@$(MAKE) --no-print-directory unit
-	@$(MAKE) --no-print-directory deb
 	@$(MAKE) --no-print-directory sipp
 
 lint: ## formatting and clippy
